@@ -1,0 +1,1 @@
+"""Shortlist: rerank passages with any model, keep as many as the reader needs, and measure it."""

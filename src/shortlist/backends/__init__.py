@@ -1,0 +1,1 @@
+"""Models: what runs them, and one narrow seam to all of them (see :mod:`shortlist.backends.base`)."""

@@ -1,0 +1,1 @@
+"""Rerankers: strategies decide, policies do, a driver stands between them."""

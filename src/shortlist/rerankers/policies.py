@@ -1,0 +1,205 @@
+"""Policies: a prompt and a backend together, judging slates.
+
+:class:`TextPolicy` reads replies, :class:`LabelPolicy` reads the likelihoods of fixed replies, :class:`PairPolicy`
+reads the scores of a cross-encoder. Each cuts passages to their budget first, and reports the cut.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Generic
+
+from shortlist.backends.base import Ask, Backend, Completer, Completion, Cuts, Pair, PairScorer, Question, Scorer
+from shortlist.errors import InvalidInput
+from shortlist.text.base import LabelPrompt, Prompt, PromptBase
+from shortlist.text.truncation import Cut, approximate_cut, cut_slate
+from shortlist.types import J, Message, Messages, ScoredJudgement, Slate, Status, Turn, Usage
+
+
+def _cutter(backend: Backend) -> Cut:
+    return backend.cut if isinstance(backend, Cuts) else approximate_cut
+
+
+def _fingerprint(prompt: object) -> str:
+    return prompt.fingerprint[:16] if isinstance(prompt, PromptBase) else repr(prompt)
+
+
+def _shared(usage: Usage, seconds: float, among: int) -> Usage:
+    """A backend that does not time its calls has the batch's time shared out evenly."""
+    return usage if usage.seconds else dataclasses.replace(usage, seconds=seconds / among)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextPolicy(Generic[J]):
+    """Asks a completer and reads the reply.
+
+    ``max_tokens`` overrides what the prompt allows a reply. ``retries``: how often to ask again, saying what was wrong,
+    when a reply cannot be read at all. A reply cut short before its end (``finish == "length"``) that cannot be read is
+    asked once for its final answer alone, when ``force_answer`` is set: reasoning models starve otherwise.
+    ``constrain``: send the prompt's JSON schema, where it has one, to backends that can hold replies to it.
+    """
+
+    prompt: Prompt[J]
+    completer: Completer
+    max_tokens: int | None = None
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int | None = None
+    retries: int = 0
+    force_answer: bool = True
+    constrain: bool = False
+
+    def __post_init__(self) -> None:
+        if self.retries < 0 or self.temperature < 0 or (self.max_tokens is not None and self.max_tokens < 1):
+            raise InvalidInput("retries and temperature must be 0 or more, max_tokens 1 or more")
+
+    @property
+    def identity(self) -> str:
+        """Prompt, model and decoding."""
+        decoding = f"{self.max_tokens}/{self.temperature}/{self.top_p}/{self.seed}/{self.retries}/{self.force_answer}"
+        return f"{_fingerprint(self.prompt)} {self.completer.identity} {decoding}/{self.constrain}"
+
+    def judge(self, slates: Sequence[Slate], /) -> list[Turn[J]]:
+        """One turn a slate."""
+        cut = _cutter(self.completer)
+        shown = [cut_slate(slate, self.prompt.passage_tokens, cut) for slate in slates]
+        asks = [self._ask(slate, self.prompt.render(slate)) for slate in shown]
+        completions = self._complete(asks)
+        turns = [self._read(s, a.messages, c) for s, a, c in zip(shown, asks, completions, strict=True)]
+        for attempt in range(self.retries + 1):
+            turns = self._again(turns, asks, completions, forced=attempt == 0)
+        return turns
+
+    def _complete(self, asks: Sequence[Ask]) -> list[Completion]:
+        start = time.perf_counter()
+        completions = self.completer.complete(asks) if asks else []
+        seconds = time.perf_counter() - start
+        return [dataclasses.replace(c, usage=_shared(c.usage, seconds, len(asks))) for c in completions]
+
+    def _ask(self, slate: Slate, messages: Messages, max_tokens: int | None = None) -> Ask:
+        schema = getattr(self.prompt, "schema", None) if self.constrain else None
+        return Ask(
+            messages=messages,
+            max_tokens=max_tokens or self.max_tokens or self.prompt.reply_tokens(slate),
+            temperature=self.temperature,
+            top_p=self.top_p,
+            seed=self.seed,
+            schema=schema(slate) if schema is not None else None,
+        )
+
+    def _read(self, slate: Slate, messages: Messages, completion: Completion) -> Turn[J]:
+        text = completion.text
+        if completion.reasoning and "</think>" not in text:
+            text = f"<think>{completion.reasoning}</think>{text}"
+        verdict = self.prompt.parse(text, slate)
+        return Turn(slate, verdict, messages, text, completion.usage, completion.error)
+
+    def _again(
+        self, turns: list[Turn[J]], asks: Sequence[Ask], completions: list[Completion], *, forced: bool
+    ) -> list[Turn[J]]:
+        """Ask the failed ones again: once for the final answer of a reply cut short, else saying what was wrong."""
+        again: list[tuple[int, Ask]] = []
+        for i, (turn, ask, completion) in enumerate(zip(turns, asks, completions, strict=True)):
+            if turn.verdict.status is not Status.FAILED or turn.error is not None:
+                continue
+            starved = forced and completion.finish == "length"
+            if (starved and self.force_answer) or (not forced and self.retries):
+                again.append((i, self._once_more(turn, ask, starved=starved)))
+        if not again:
+            return turns
+        turns = list(turns)
+        for (i, ask), completion in zip(again, self._complete([ask for _, ask in again]), strict=True):
+            before = turns[i]
+            completions[i] = completion
+            after = self._read(before.slate, ask.messages, completion)
+            note = f"asked again: {'; '.join(before.verdict.problems) or 'the reply could not be read'}"
+            verdict = dataclasses.replace(after.verdict, problems=(*after.verdict.problems, note))
+            turns[i] = dataclasses.replace(after, verdict=verdict, usage=before.usage + after.usage)
+        return turns
+
+    def _once_more(self, turn: Turn[J], ask: Ask, *, starved: bool) -> Ask:
+        wrong = "; ".join(turn.verdict.problems) or "it could not be read"
+        words = (
+            "Stop here. Give only the final answer now, in the required format."
+            if starved
+            else f"That reply cannot be used ({wrong}). Answer again, in the required format only."
+        )
+        said = Message("assistant", turn.text or "…")
+        return dataclasses.replace(ask, messages=(*ask.messages, said, Message("user", words)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelPolicy(Generic[J]):
+    """Asks a scorer how likely each of the prompt's fixed replies is: one pass, no parsing."""
+
+    prompt: LabelPrompt[J]
+    scorer: Scorer
+
+    @property
+    def identity(self) -> str:
+        """Prompt and model."""
+        return f"{_fingerprint(self.prompt)} {self.scorer.identity}"
+
+    def judge(self, slates: Sequence[Slate], /) -> list[Turn[J]]:
+        """One turn a slate."""
+        if not slates:
+            return []
+        cut = _cutter(self.scorer)
+        shown = [cut_slate(slate, self.prompt.passage_tokens, cut) for slate in slates]
+        questions = [Question(messages=self.prompt.render(s), labels=self.prompt.labels(s)) for s in shown]
+        start = time.perf_counter()
+        results = self.scorer.likelihoods(questions)
+        seconds = time.perf_counter() - start
+        return [
+            Turn(
+                slate,
+                self.prompt.read(result.logprobs, slate),
+                question.messages,
+                "",
+                _shared(result.usage, seconds, len(slates)),
+                result.error,
+            )
+            for slate, question, result in zip(shown, questions, results, strict=True)
+        ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairPolicy:
+    """Scores each passage of a slate against the query with a cross-encoder; the scores are raw logits.
+
+    The encoder itself cuts what is longer than it takes, the passage only; that is reported.
+    """
+
+    scorer: PairScorer
+
+    @property
+    def identity(self) -> str:
+        """The model."""
+        return self.scorer.identity
+
+    def judge(self, slates: Sequence[Slate], /) -> list[Turn[ScoredJudgement]]:
+        """One turn a slate."""
+        pairs = [Pair(_asked(slate), c.document.full_text) for slate in slates for c in slate.candidates]
+        if not pairs:
+            return [Turn(slate, ScoredJudgement.of(())) for slate in slates]
+        start = time.perf_counter()
+        results = iter(self.scorer.score_pairs(pairs))
+        each = (time.perf_counter() - start) / len(pairs)
+        turns = []
+        for slate in slates:
+            scored = [next(results) for _ in slate.candidates]
+            errors = [result.error for result in scored if result.error is not None]
+            verdict = ScoredJudgement.of([None if r.error is not None else r.score for r in scored])
+            truncated = tuple(i for i, result in enumerate(scored) if result.truncated)
+            seen = Slate(slate.query, slate.candidates, truncated) if truncated else slate
+            usage = _shared(Usage.total(result.usage for result in scored), each * len(slate), 1)
+            turns.append(Turn(seen, verdict, (), "", usage, errors[0] if errors else None))
+        return turns
+
+
+def _asked(slate: Slate) -> str:
+    query = slate.query
+    return f"{query.instruction} {query.text}" if query.instruction else query.text

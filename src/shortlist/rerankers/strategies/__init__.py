@@ -1,0 +1,1 @@
+"""Strategies: which slates to ask about. One file each; none calls anything."""

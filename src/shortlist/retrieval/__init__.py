@@ -1,0 +1,1 @@
+"""The first stage: which passages of a corpus to put forward."""

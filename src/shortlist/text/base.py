@@ -1,0 +1,107 @@
+"""What a prompt is: one object that asks and reads, and travels with the checkpoint."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol, Self
+
+from shortlist.errors import InvalidInput, UnknownName
+from shortlist.types import Candidate, Document, J_co, Messages, Query, Slate
+
+
+class Prompt(Protocol[J_co]):
+    """Asks about a slate and reads the reply. ``parse`` is total: any string gives a verdict, never an exception."""
+
+    @property
+    def passage_tokens(self) -> int:
+        """The token budget of each passage; longer ones are cut before rendering, and the cut is reported."""
+
+    def render(self, slate: Slate, /) -> Messages:
+        """The conversation that asks about the slate; it ends with a user's message."""
+
+    def parse(self, text: str, slate: Slate, /) -> J_co:
+        """What the reply says of the slate."""
+
+    def reply_tokens(self, slate: Slate, /) -> int:
+        """How many tokens a reply may take."""
+
+
+class LabelPrompt(Protocol[J_co]):
+    """Asks about a slate and reads the log-likelihoods of fixed replies instead of a text."""
+
+    @property
+    def passage_tokens(self) -> int:
+        """The token budget of each passage; longer ones are cut before rendering, and the cut is reported."""
+
+    def render(self, slate: Slate, /) -> Messages:
+        """The conversation that asks about the slate; it ends with a user's message."""
+
+    def labels(self, slate: Slate, /) -> tuple[str, ...]:
+        """The replies whose log-likelihoods are wanted."""
+
+    def read(self, logprobs: Sequence[float], slate: Slate, /) -> J_co:
+        """What the log-likelihoods (one a label, natural log, summed over the label's tokens) say of the slate."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromptBase:
+    """The common part of our prompts: a token budget, and saving to and loading from JSON.
+
+    A subclass is a frozen dataclass with a unique ``kind``; its fields are its configuration.
+    """
+
+    kind: ClassVar[str]
+    registry: ClassVar[dict[str, type[PromptBase]]] = {}
+
+    passage_tokens: int = 256
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "kind" in cls.__dict__:
+            PromptBase.registry[cls.kind] = cls
+
+    def __post_init__(self) -> None:
+        if self.passage_tokens < 1:
+            raise InvalidInput(f"passage_tokens is {self.passage_tokens}; give 1 or more")
+
+    def to_json(self) -> dict[str, Any]:
+        """The prompt as a JSON object."""
+        return {"kind": self.kind, **dataclasses.asdict(self)}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        """The prompt that :meth:`to_json` wrote; unknown kinds and fields are errors."""
+        fields = dict(value)
+        kind = str(fields.pop("kind", ""))
+        found = PromptBase.registry.get(kind)
+        if found is None:
+            raise UnknownName("prompt kind", kind, PromptBase.registry)
+        known = {spec.name for spec in dataclasses.fields(found)}
+        for name in fields:
+            if name not in known:
+                raise UnknownName(f"field of prompt {kind!r}", name, known)
+        prompt = found(**fields)
+        if not isinstance(prompt, cls):
+            raise InvalidInput(f"prompt kind {kind!r} is not a {cls.__name__}")
+        return prompt
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over the configuration and over what it renders for a fixed slate: equal only if both are equal."""
+        render = getattr(self, "render", None)
+        shown = [list(message) for message in render(_GOLDEN)] if render is not None else []
+        text = json.dumps([self.to_json(), shown], sort_keys=True, ensure_ascii=False)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+_GOLDEN = Slate(
+    Query(id="golden", text="what is the boiling point of water"),
+    (
+        Candidate(Document(id="a", text="Water boils at 100 degrees Celsius at sea level."), 2.0),
+        Candidate(Document(id="b", text="The Danube flows through ten countries.", title="Danube"), 1.0),
+    ),
+)

@@ -1,0 +1,71 @@
+"""Cutting passages to a token budget: the passage alone, never the prompt's frame, and never in silence."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable, Sequence
+
+from shortlist.types import Candidate, Document, Query, Slate
+
+Cut = Callable[[str, int], tuple[str, bool]]
+"""Takes a text and a number of tokens; gives the text's beginning that fits, and whether anything was lost."""
+
+_PIECE = re.compile(r"\w{1,6}|[^\w\s]")
+_CHARACTERS_A_TOKEN = 16  # no tokenizer in use spends fewer tokens than one per 16 characters of running text
+
+
+def approximate_cut(text: str, max_tokens: int) -> tuple[str, bool]:
+    """Cut by counting pieces of at most six word characters, or single signs: at or above what tokenizers count.
+
+    For backends that do not show their tokenizer.
+    """
+    if len(text) <= max_tokens:
+        return text, False
+    end = 0
+    for count, piece in enumerate(_PIECE.finditer(text), 1):
+        if count > max_tokens:
+            return text[:end].rstrip(), True
+        end = piece.end()
+    return text, False
+
+
+def cut_slate(slate: Slate, max_tokens: int, cut: Cut = approximate_cut) -> Slate:
+    """The slate with every passage (title and text together) within ``max_tokens``, the cut ones noted.
+
+    The text gives way before the title. The caller's documents are left as they are.
+    """
+    candidates = list(slate.candidates)
+    truncated = list(slate.truncated)
+    for place, candidate in enumerate(candidates):
+        shorter, lost = _cut_document(candidate.document, max_tokens, cut)
+        if lost:
+            candidates[place] = Candidate(shorter, candidate.score)
+            truncated.append(place)
+    if len(truncated) == len(slate.truncated):
+        return slate
+    return Slate(slate.query, tuple(candidates), tuple(sorted(set(truncated))))
+
+
+def _cut_document(document: Document, max_tokens: int, cut: Cut) -> tuple[Document, bool]:
+    whole = document.full_text
+    if len(whole) <= max_tokens:  # a token is at least one character
+        return document, False
+    ample = max_tokens * _CHARACTERS_A_TOKEN  # a megabyte need not be tokenised to be cut to 256 tokens
+    text, lost = cut(whole[:ample], max_tokens)
+    if not lost and len(whole) <= ample:
+        return document, False
+    title = document.title[: len(text)]
+    return dataclasses.replace(document, title=title, text=text[len(title) :].lstrip() if title else text), True
+
+
+def cut_query(query: Query, max_tokens: int, cut: Cut = approximate_cut) -> tuple[Query, bool]:
+    """The query within ``max_tokens``, and whether it was cut."""
+    text, lost = cut(query.text[: max_tokens * _CHARACTERS_A_TOKEN], max_tokens)
+    lost = lost or len(query.text) > max_tokens * _CHARACTERS_A_TOKEN
+    return (dataclasses.replace(query, text=text), True) if lost and text.strip() else (query, False)
+
+
+def count_cut(slates: Sequence[Slate]) -> int:
+    """How many passages were shown cut, over all slates."""
+    return sum(len(slate.truncated) for slate in slates)
