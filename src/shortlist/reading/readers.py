@@ -1,0 +1,79 @@
+"""Readers over any completer."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+from shortlist.backends.base import Ask, Completer, Completion, Cuts
+from shortlist.errors import InvalidInput
+from shortlist.reading.base import Answer, Reading
+from shortlist.text.answering import AnswerShort
+from shortlist.text.truncation import approximate_cut, cut_slate
+from shortlist.types import Candidate, Document, Slate, Status
+
+
+@dataclass(frozen=True, kw_only=True)
+class LLMReader:
+    """Reads with a language model: question and passages in, a short answer or an abstention out.
+
+    With no passages it abstains without a call, unless ``closed_book`` lets the model answer from what it knows.
+    ``batch`` readings go to the completer at a time; put a cached completer under it to keep answers between runs.
+    """
+
+    completer: Completer
+    prompt: AnswerShort = AnswerShort()
+    max_tokens: int | None = None
+    closed_book: bool = False
+    batch: int = 32
+
+    def __post_init__(self) -> None:
+        if self.batch < 1:
+            raise InvalidInput(f"batch is {self.batch}; give 1 or more")
+
+    @property
+    def identity(self) -> str:
+        """Model, prompt and decoding (greedy)."""
+        return f"{self.completer.identity} {self.prompt.fingerprint[:16]} {self.max_tokens} {self.closed_book}"
+
+    def read(self, readings: Iterable[Reading], /) -> Iterator[Answer]:
+        """One answer a reading, in order."""
+        source = iter(readings)
+        while chunk := list(itertools.islice(source, self.batch)):
+            yield from self._read(chunk)
+
+    def _read(self, readings: list[Reading]) -> Iterator[Answer]:
+        asked = [i for i, reading in enumerate(readings) if reading.documents or self.closed_book]
+        shown = {i: self._cut(readings[i]) for i in asked}
+        asks = [self._ask(readings[i], shown[i][0]) for i in asked]
+        start = time.perf_counter()
+        completions = dict(zip(asked, self.completer.complete(asks) if asks else [], strict=True))
+        each = (time.perf_counter() - start) / max(1, len(asks))
+        for i, reading in enumerate(readings):
+            if i in completions:
+                yield self._answer(reading, completions[i], shown[i][1], each)
+            else:
+                yield Answer(text=None, reading=reading)
+
+    def _cut(self, reading: Reading) -> tuple[tuple[Document, ...], int]:
+        cut = self.completer.cut if isinstance(self.completer, Cuts) else approximate_cut
+        slate = Slate(reading.query, tuple(Candidate(document) for document in reading.documents))
+        slate = cut_slate(slate, self.prompt.passage_tokens, cut)
+        return slate.documents, len(slate.truncated)
+
+    def _ask(self, reading: Reading, documents: tuple[Document, ...]) -> Ask:
+        messages = self.prompt.render(reading.query, documents)
+        return Ask(messages=messages, max_tokens=self.max_tokens or self.prompt.reply_tokens())
+
+    def _answer(self, reading: Reading, completion: Completion, truncated: int, seconds: float) -> Answer:
+        usage = completion.usage if completion.usage.seconds else replace(completion.usage, seconds=seconds)
+        if completion.error is not None:
+            return Answer(
+                text=None, reading=reading, status=Status.FAILED, usage=usage, truncated=truncated, error=completion.error
+            )
+        text, status, problems = self.prompt.parse(completion.text)
+        return Answer(
+            text=text, reading=reading, status=status, problems=tuple(problems), usage=usage, truncated=truncated
+        )
