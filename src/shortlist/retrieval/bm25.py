@@ -18,17 +18,18 @@ from shortlist.retrieval.base import Hits
 from shortlist.types import Document, Query
 
 _WORD = re.compile(r"\w+")
-_LUCENE_STOP_WORDS = frozenset(
+_STOP_WORDS = (
     "a an and are as at be but by for if in into is it no not of on or such that the their then there these they this "
-    "to was will with".split()
+    "to was will with"
 )
+_LUCENE_STOP_WORDS = frozenset(_STOP_WORDS.split(" "))
 
 
 @dataclass(frozen=True)
 class Analyzer:
-    """Text to terms: runs of word characters, lower case, Lucene's English stop words out, Porter stems.
+    """Text to terms: runs of word characters in lower case, without Lucene's stop words, Porter-stemmed.
 
-    ``language`` is a Snowball stemmer's name (``porter``, ``english``, ``german``, …) or empty for no stemming; the stop
+    ``language`` is a Snowball stemmer's name (``porter``, ``english``, ``german``, …), or empty for no stemming; the stop
     words apply to English only.
     """
 
@@ -70,7 +71,7 @@ def _stemmer(language: str) -> Any:
 
 
 def top_k(scores: npt.NDArray[np.float32], k: int) -> npt.NDArray[np.int64]:
-    """The rows of the ``k`` highest scores, best first; ties by row, so that the result is the same on every machine."""
+    """The rows of the ``k`` highest scores, best first; ties by row, the same on every machine."""
     if k < len(scores):
         threshold = np.partition(scores, len(scores) - k)[len(scores) - k]
         above = np.flatnonzero(scores > threshold)

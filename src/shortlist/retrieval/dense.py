@@ -66,9 +66,8 @@ class Dense:
         """The index that :meth:`build` wrote, its vectors memory-mapped; the embedder must be the same."""
         about = read_about(folder, "dense")
         if about["embedder"] != embedder.identity:
-            raise InvalidInput(
-                f"{folder} was embedded by {about['embedder']}, not by {embedder.identity}; index again, or use that model"
-            )
+            made_by = about["embedder"]
+            raise InvalidInput(f"{folder} was embedded by {made_by}, not by {embedder.identity}; index again with this")
         ids = read_ids(folder)
         dimensions = int(about["dimensions"])
         rows = (folder / "vectors.f32").stat().st_size // (4 * dimensions)
@@ -124,4 +123,3 @@ def _finished_rows(folder: Path, embedder: Embedder) -> list[str]:
     ids = [json.loads(line) for line in lines[:rows]]
     write_ids(folder, ids)
     return ids
-

@@ -13,7 +13,7 @@ from shortlist.backends.base import Ask, Completer
 from shortlist.errors import InvalidInput
 from shortlist.retrieval.base import Hits, Retriever
 from shortlist.text.fence import fence
-from shortlist.text.reasoning import split_reasoning
+from shortlist.text.reasoning import split_reply
 from shortlist.types import Message, Messages, Query
 
 _LOG = logging.getLogger("shortlist")
@@ -21,23 +21,19 @@ _LOG = logging.getLogger("shortlist")
 _EXAMPLES = (
     (
         "why do leaves turn red in autumn",
-        "As days shorten, trees stop making chlorophyll and its green fades. Yellow carotenoids become visible, and in "
-        "some species sugars trapped in the leaf are turned into anthocyanins, the pigments that look red and purple.",
+        "As days shorten, trees stop making chlorophyll and its green fades: the yellow carotenoids become visible.",
     ),
     (
         "how long can you keep cooked rice in the fridge",
-        "Cooked rice keeps for three to four days in a refrigerator at 4 °C or below. Cool it within two hours, store it "
-        "in a closed container and reheat it until steaming, because spores of Bacillus cereus survive cooking.",
+        "Cooked rice keeps three to four days at 4 °C. Cool it within two hours and reheat it until steaming.",
     ),
     (
         "who designed the sydney opera house",
-        "The Sydney Opera House was designed by the Danish architect Jørn Utzon, who won the international competition "
-        "of 1957. The building, with its shell-shaped roofs on Bennelong Point, was opened in 1973.",
+        "The Danish architect Jørn Utzon designed the Sydney Opera House; he won the competition of 1957.",
     ),
     (
         "difference between tcp and udp",
-        "TCP is connection-oriented: it sets up a session, numbers segments, retransmits lost ones and delivers a stream "
-        "in order. UDP sends single datagrams without a handshake or a guarantee, which makes it faster and lossy.",
+        "TCP sets up a connection, resends lost segments and delivers them in order; UDP sends single datagrams.",
     ),
 )
 
@@ -67,9 +63,8 @@ class Query2doc:
 
     def render(self, query: Query) -> Messages:
         """The conversation: examples first, then the query."""
-        shown = [
-            Message("system", "Write a short passage, as from an encyclopedia, that answers the query. Only the passage.")
-        ]
+        task = "Write a short passage, as from an encyclopedia, that answers the query. Only the passage."
+        shown = [Message("system", task)]
         for asked, passage in self.examples:
             shown += [Message("user", f"Query: {asked}"), Message("assistant", passage)]
         return (*shown, Message("user", f"Query: {fence(query.text)}"))
@@ -80,7 +75,7 @@ class Query2doc:
         while chunk := list(itertools.islice(source, self.batch)):
             asks = [Ask(messages=self.render(query), max_tokens=self.max_tokens) for query in chunk]
             for query, completion in zip(chunk, self.completer.complete(asks), strict=True):
-                _, passage = split_reasoning(completion.text)
+                passage = split_reply(completion.text).answer or ""
                 yield self._expanded(query, passage.strip(), completion.error)
 
     def _expanded(self, query: Query, passage: str, error: str | None) -> Query:
