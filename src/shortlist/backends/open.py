@@ -1,0 +1,122 @@
+"""Opening a model by its name: which backend runs it, as far as that can be told from its files.
+
+A name is a catalog name (``minilm-l12``), a hub id (``org/name``), a local path, or ``openai:MODEL@URL`` for a server
+that speaks OpenAI's protocol. ``engine`` overrules the choice.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from shortlist.backends.base import Completer, Embedder, PairScorer, Scorer
+from shortlist.errors import InvalidInput, UnknownName
+
+SERVER = "openai:"
+
+LLMEngine: TypeAlias = Literal["auto", "gguf", "transformers", "vllm"]
+PairEngine: TypeAlias = Literal["auto", "onnx", "transformers", "sentence-transformers"]
+LLM_ENGINES = ("auto", "gguf", "transformers", "vllm")
+PAIR_ENGINES = ("auto", "onnx", "transformers", "sentence-transformers")
+
+
+def open_llm(model: str, *, engine: str = "auto", concurrency: int | None = None, context: int = 4096) -> Completer:
+    """A language model that completes; those of ours also score (see :func:`open_scorer`)."""
+    if model.startswith(SERVER):
+        return _server(model, concurrency)
+    if engine == "auto":
+        engine = "gguf" if _is_gguf(model) else "transformers"
+    if engine == "gguf":
+        from shortlist.backends.gguf import GgufBackend
+
+        return GgufBackend(model, context=context)
+    if engine == "transformers":
+        from shortlist.backends.transformers import TransformersBackend
+
+        return TransformersBackend(model)
+    if engine == "vllm":
+        from shortlist.backends.vllm import VLLMBackend
+
+        return VLLMBackend(model)
+    raise UnknownName("engine", engine, LLM_ENGINES)
+
+
+def open_scorer(model: str, *, engine: str = "auto", concurrency: int | None = None, context: int = 4096) -> Scorer:
+    """A language model that tells the likelihoods of fixed replies."""
+    backend = open_llm(model, engine=engine, concurrency=concurrency, context=context)
+    if not isinstance(backend, Scorer):
+        raise InvalidInput(f"the backend of {model!r} does not tell likelihoods; read its replies instead (?read=text)")
+    return backend
+
+
+def open_pair_scorer(
+    model: str, *, engine: str = "auto", max_length: int | None = None, threads: int | None = None
+) -> PairScorer:
+    """A cross-encoder. A folder with an ONNX file runs on ONNX Runtime, any other on transformers."""
+    if engine == "auto":
+        engine = "onnx" if _has_onnx(model) else "transformers"
+    if engine == "onnx":
+        from shortlist.backends.onnx import OnnxCrossEncoder
+
+        return OnnxCrossEncoder(model, max_length=max_length or 512, threads=threads)
+    if engine == "transformers":
+        from shortlist.backends.transformers import TransformersCrossEncoder
+
+        return TransformersCrossEncoder(model, max_length=max_length or 512)
+    if engine == "sentence-transformers":
+        from shortlist.backends.sentence_transformers import SentenceTransformersCrossEncoder
+
+        return SentenceTransformersCrossEncoder(model, max_length=max_length or 512)
+    raise UnknownName("engine", engine, PAIR_ENGINES)
+
+
+def open_embedder(model: str, *, threads: int | None = None) -> Embedder:
+    """An embedding model. A folder with an ONNX file runs on ONNX Runtime, any other on sentence-transformers."""
+    if _has_onnx(model):
+        from shortlist.backends.onnx import OnnxEmbedder
+
+        return OnnxEmbedder(model, threads=threads)
+    from shortlist.backends.sentence_transformers import SentenceTransformersEmbedder
+
+    return SentenceTransformersEmbedder(model)
+
+
+def _server(model: str, concurrency: int | None) -> Completer:
+    from shortlist.backends.openai import OpenAIBackend
+
+    name, at, url = model.removeprefix(SERVER).rpartition("@")
+    if not at or not name or not url.startswith(("http://", "https://")):
+        raise InvalidInput(
+            f"{model!r} is no server; write openai:MODEL@URL, as in openai:my-model@http://127.0.0.1:8000/v1"
+        )
+    return OpenAIBackend(name, url, concurrency=concurrency or 16)
+
+
+def _is_gguf(model: str) -> bool:
+    from shortlist.backends.catalog import CATALOG
+
+    if model in CATALOG:
+        return any(file.name.endswith(".gguf") for file in CATALOG[model].files)
+    path = Path(model).expanduser()
+    return path.suffix == ".gguf" or (
+        path.is_dir() and any(path.glob("*.gguf")) and not any(path.glob("*.safetensors"))
+    )
+
+
+def _has_onnx(model: str) -> bool:
+    from shortlist.backends.catalog import CATALOG
+
+    if model in CATALOG:
+        return any(file.name.endswith(".onnx") for file in CATALOG[model].files)
+    path = Path(model).expanduser()
+    return path.is_dir() and (any(path.glob("*.onnx")) or any(path.glob("onnx/*.onnx")))
+
+
+def is_cross_encoder(folder: Path) -> bool:
+    """Whether a model folder's configuration is that of a sequence classifier."""
+    config = folder / "config.json"
+    if not config.is_file():
+        return False
+    architectures = json.loads(config.read_text(encoding="utf-8")).get("architectures") or []
+    return any("SequenceClassification" in name for name in architectures)

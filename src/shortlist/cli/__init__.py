@@ -1,0 +1,42 @@
+"""The command line: a shell over library calls. Exit codes: 0 done, 2 wrong usage, 3 bad input, 4 something to install
+or fetch is missing, 5 a model did not answer, 1 any other error of ours, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+
+def main() -> None:
+    """Run the command line and exit with its code."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads slow down every other one on small machines
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command; returns its exit code."""
+    import click
+
+    from shortlist.cli.app import app
+    from shortlist.cli.console import err
+    from shortlist.errors import ShortlistError
+
+    try:
+        code = app(arguments, prog_name="shortlist", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except ShortlistError as error:
+        if os.environ.get("SHORTLIST_TRACEBACK"):
+            raise
+        err.print(f"error: {error}", style="red", markup=False, soft_wrap=True)
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        err.print("interrupted; jobs that write files go on with --resume", style="yellow")
+        return 130
+    except BrokenPipeError:
+        return 0
+    return code if isinstance(code, int) else 0

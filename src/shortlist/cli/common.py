@@ -1,0 +1,45 @@
+"""What several commands do: choosing queries, joining runs with texts, opening caches."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from shortlist.backends.cache import Store
+from shortlist.data import Collection, Missing, RunFile, read_queries, requests
+from shortlist.data.requests import fail_on_missing
+from shortlist.errors import InvalidInput
+from shortlist.types import Query, RerankRequest
+
+
+def chosen_queries(
+    collection: Collection, *, split: str | None = None, file: Path | None = None, limit: int | None = None
+) -> Iterator[Query]:
+    """The queries of a split, of a file, or all; at most ``limit``."""
+    if split is not None and file is not None:
+        raise InvalidInput("give --split or --queries, not both")
+    asked: Iterable[Query] = read_queries(file) if file is not None else collection.queries(split)
+    return itertools.islice(asked, limit)
+
+
+def joined(
+    collection: Collection,
+    run: Path,
+    depth: int,
+    *,
+    split: str | None = None,
+    file: Path | None = None,
+    limit: int | None = None,
+    missing: Missing | None = None,
+) -> Iterator[RerankRequest]:
+    """The requests of a run, as they are needed; queries that the run does not have come with no candidates."""
+    found = RunFile(run)
+    some = split is not None or file is not None or limit is not None
+    asked = chosen_queries(collection, split=split, file=file, limit=limit) if some else None
+    return requests(collection, found, depth=depth, queries=asked, on_missing=missing or fail_on_missing)
+
+
+def open_store(path: Path | None) -> Store | None:
+    """The cache file, if one is wanted."""
+    return None if path is None else Store(path)

@@ -1,0 +1,353 @@
+"""The kinds of reranker that can be named, each one function from a model and options to a reranker.
+
+A new kind is one function with :func:`kind` above it. Checkpoints are folders with a ``reranker_config.json`` that holds
+a kind, options, and the prompt they were trained with.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar, cast
+
+from shortlist.backends.base import Backend, Completer, PairScorer, Scorer
+from shortlist.backends.cache import Store, cached
+from shortlist.backends.open import LLM_ENGINES, PAIR_ENGINES, open_llm, open_pair_scorer, open_scorer
+from shortlist.errors import InvalidFile, InvalidInput, UnknownName
+from shortlist.rerankers import designs, fusion, mergers
+from shortlist.rerankers.base import Policy, Ranker, Reranker, Strategy
+from shortlist.rerankers.compose import Cascade, Keep
+from shortlist.rerankers.cutoffs import parse_rule
+from shortlist.rerankers.drivers import Driver, Freely, Rounds
+from shortlist.rerankers.policies import LabelPolicy, PairPolicy, TextPolicy
+from shortlist.rerankers.spec import Options, Spec, links
+from shortlist.rerankers.strategies import (
+    AllPairs,
+    DynamicK,
+    Groups,
+    PairwiseSort,
+    Pointwise,
+    SetwiseHeap,
+    SlidingWindow,
+    Tournament,
+    WholeList,
+)
+from shortlist.text.base import LabelPrompt, Prompt, PromptBase
+from shortlist.text.groupwise import GroupScores
+from shortlist.text.listwise import Listwise, ListwiseReasoning
+from shortlist.text.pairwise import PairwiseChoice
+from shortlist.text.pointwise import PointwiseRating, PointwiseYesNo, QueryLikelihood
+from shortlist.text.setwise import SetwiseChoice
+from shortlist.text.subset import Subset
+from shortlist.types import J
+
+CONFIG = "reranker_config.json"
+DESIGNS: dict[str, designs.Design] = {
+    "disjoint": designs.disjoint,
+    "interval": designs.interval,
+    "random": designs.random_repeated,
+    "balanced": designs.balanced,
+}
+MERGERS: dict[str, mergers.Merger] = {
+    "mean": mergers.mean,
+    "z-score": mergers.z_score,
+    "rrf": mergers.rrf,
+    "anchored": mergers.anchored,
+    "bradley-terry": mergers.bradley_terry,
+}
+FUSIONS: dict[str, fusion.Method] = {"rrf": fusion.rrf, "z-score": fusion.z_score, "min-max": fusion.min_max}
+B = TypeVar("B", bound=Backend)
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a kind makes of its options: a policy and a strategy that fit, and the backend that does the work."""
+
+    policy: Policy[Any]
+    strategy: Strategy[Any]
+    backend: Backend
+
+    @classmethod
+    def of(cls, policy: Policy[J], strategy: Strategy[J], backend: Backend) -> Made:
+        """Checked by types: the strategy takes the verdicts that the policy gives."""
+        return cls(policy, strategy, backend)
+
+
+@dataclass
+class Order:
+    """What a kind is built from: the model's name, the options, a cache, and a checkpoint's own prompt."""
+
+    model: str
+    options: Options
+    store: Store | None = None
+    prompt: PromptBase | None = None
+
+    def llm(self) -> Completer:
+        """The model, for completing."""
+        return self._cached(open_llm(self.model, **self._llm_options()))
+
+    def scorer(self) -> Scorer:
+        """The model, for scoring."""
+        return self._cached(open_scorer(self.model, **self._llm_options()))
+
+    def pairs(self) -> PairScorer:
+        """The model, a cross-encoder."""
+        engine = self.options.text("engine", "auto", PAIR_ENGINES)
+        max_length = self.options.maybe_whole("max_length")
+        threads = self.options.maybe_whole("threads")
+        return self._cached(open_pair_scorer(self.model, engine=engine, max_length=max_length, threads=threads))
+
+    def reads_text(self, default: str = "labels") -> bool:
+        """Whether replies are read, rather than the likelihoods of labels."""
+        return self.options.text("read", default, ("labels", "text")) == "text"
+
+    def asking(self, prompt: Prompt[J], completer: Completer) -> TextPolicy[J]:
+        """The policy that reads replies, with its options."""
+        take = self.options
+        return TextPolicy(
+            prompt=self.fitted(prompt),
+            completer=completer,
+            max_tokens=take.maybe_whole("max_tokens"),
+            temperature=take.number("temperature", 0.0),
+            seed=take.maybe_whole("seed"),
+            retries=take.whole("retries", 0),
+            constrain=take.flag("constrain", default=False),
+        )
+
+    def labelling(self, prompt: LabelPrompt[J], scorer: Scorer) -> LabelPolicy[J]:
+        """The policy that reads likelihoods."""
+        return LabelPolicy(prompt=self.fitted(prompt), scorer=scorer)
+
+    def fitted(self, prompt: Any) -> Any:
+        """The checkpoint's prompt if there is one, else this; with ``passage_tokens`` if that is given."""
+        chosen = self.prompt or prompt
+        if self.prompt is not None and type(self.prompt) is not type(prompt):
+            raise InvalidInput(f"the checkpoint's prompt is {self.prompt.kind!r}, which this kind does not ask")
+        tokens = self.options.maybe_whole("passage_tokens")
+        return chosen if tokens is None else dataclasses.replace(chosen, passage_tokens=tokens)
+
+    def _llm_options(self) -> dict[str, Any]:
+        return {
+            "engine": self.options.text("engine", "auto", LLM_ENGINES),
+            "concurrency": self.options.maybe_whole("concurrency"),
+            "context": self.options.whole("context", 4096),
+        }
+
+    def _cached(self, backend: B) -> B:
+        return backend if self.store is None else cached(backend, self.store)
+
+
+Kind = Callable[[Order], Made]
+KINDS: dict[str, Kind] = {}
+
+
+def kind(name: str) -> Callable[[Kind], Kind]:
+    """Make a function known as a kind."""
+
+    def keep(function: Kind) -> Kind:
+        KINDS[name] = function
+        return function
+
+    return keep
+
+
+@kind("cross-encoder")
+def cross_encoder(order: Order) -> Made:
+    """Scores each (query, passage) pair with a trained classifier: fast, and the baseline to beat."""
+    scorer = order.pairs()
+    return Made.of(PairPolicy(scorer=scorer), Pointwise(), scorer)
+
+
+@kind("pointwise")
+def pointwise(order: Order) -> Made:
+    """Asks a language model about each passage by itself: ``prompt=yes-no`` or ``rating`` (0–10)."""
+    asked = order.options.text("prompt", "yes-no", ("yes-no", "rating"))
+    reasoning = order.options.flag("reasoning", default=False)
+    scoring = cast("Literal['expected', 'product']", order.options.text("scoring", "expected", ("expected", "product")))
+    if reasoning and asked != "rating":
+        raise InvalidInput("reasoning=true goes with prompt=rating")
+    prompt = PointwiseRating(scoring=scoring, reasoning=reasoning) if asked == "rating" else PointwiseYesNo()
+    if order.reads_text("text" if reasoning else "labels"):
+        llm = order.llm()
+        return Made.of(order.asking(prompt, llm), Pointwise(), llm)
+    scorer = order.scorer()
+    return Made.of(order.labelling(prompt, scorer), Pointwise(), scorer)
+
+
+@kind("likelihood")
+def likelihood(order: Order) -> Made:
+    """Scores each passage by how likely a language model finds the query, having read it; needs no instruction model."""
+    scorer = order.scorer()
+    return Made.of(order.labelling(QueryLikelihood(), scorer), Pointwise(), scorer)
+
+
+@kind("pairwise")
+def pairwise(order: Order) -> Made:
+    """Asks which of two passages is better: ``strategy=sort`` or ``all`` pairs, in both orders."""
+    both = order.options.flag("both_orders", default=True)
+    top = order.options.maybe_whole("top")
+    every = order.options.text("strategy", "sort", ("sort", "all")) == "all"
+    strategy = AllPairs(both_orders=both) if every else PairwiseSort(top=top, both_orders=both)
+    if order.reads_text():
+        llm = order.llm()
+        return Made.of(order.asking(PairwiseChoice(), llm), strategy, llm)
+    scorer = order.scorer()
+    return Made.of(order.labelling(PairwiseChoice(), scorer), strategy, scorer)
+
+
+@kind("setwise")
+def setwise(order: Order) -> Made:
+    """Asks which passage of a small set is best, by a heap: the ``top`` are extracted, each from ``children`` + 1."""
+    strategy = SetwiseHeap(children=order.options.whole("children", 3), top=order.options.whole("top", 10))
+    if order.reads_text():
+        llm = order.llm()
+        return Made.of(order.asking(SetwiseChoice(), llm), strategy, llm)
+    scorer = order.scorer()
+    return Made.of(order.labelling(SetwiseChoice(), scorer), strategy, scorer)
+
+
+@kind("listwise")
+def listwise(order: Order) -> Made:
+    """Asks for the order of a window, sliding from the bottom to the top: ``strategy=window``, ``whole``, ``tournament``.
+
+    ``reasoning=true`` has the model think first (REARANK's shape); ``first_stage_scores=true`` shows it the scores.
+    """
+    take = order.options
+    size, stride = take.whole("window", 20), take.maybe_whole("stride")
+    passes, top = take.whole("passes", 1), take.whole("top", 10)
+    shown = take.flag("first_stage_scores", default=False)
+    strategies: dict[str, Callable[[], SlidingWindow | WholeList | Tournament]] = {
+        "window": lambda: SlidingWindow(
+            size=size, stride=max(1, size // 2) if stride is None else stride, passes=passes
+        ),
+        "whole": WholeList,
+        "tournament": lambda: Tournament(size=size, top=top),
+    }
+    strategy = strategies[take.text("strategy", "window", strategies)]()
+    reasoned = take.flag("reasoning", default=False)
+    prompt = ListwiseReasoning(first_stage_scores=shown) if reasoned else Listwise(first_stage_scores=shown)
+    llm = order.llm()
+    return Made.of(order.asking(prompt, llm), strategy, llm)
+
+
+@kind("groupwise")
+def groupwise(order: Order) -> Made:
+    """Asks for a score of every passage of a group; groups overlap, repeat, or share ``anchors``."""
+    take = order.options
+    anchors = take.whole("anchors", 0)
+    repeats = take.whole("repeat", 1)
+    design = take.text("design", "interval" if repeats == 1 else "balanced", DESIGNS)
+    merger = take.text("merger", "anchored" if anchors else "mean", MERGERS)
+    strategy = Groups(
+        size=take.whole("size", 10),
+        repeats=repeats,
+        anchors=anchors,
+        design=DESIGNS[design],
+        merger=MERGERS[merger],
+        seed=take.whole("group_seed", 0),
+    )
+    llm = order.llm()
+    prompt = GroupScores(reasoning=take.flag("reasoning", default=False))
+    return Made.of(order.asking(prompt, llm), strategy, llm)
+
+
+@kind("dynamic")
+def dynamic(order: Order) -> Made:
+    """Asks for the ordered subset of passages that suffices to answer, maybe none (DynamicRAG's shape)."""
+    strategy = DynamicK(size=order.options.whole("window", 20))
+    llm = order.llm()
+    return Made.of(order.asking(Subset(), llm), strategy, llm)
+
+
+# ------------------------------------------------------------------------------------------------ from a name
+
+
+def open_reranker(name: str, *, store: Store | None = None, on_error: str = "report") -> Ranker:
+    """The reranker that a name stands for: ``KIND:MODEL?options``, a checkpoint folder, or a chain of them.
+
+    In a chain ``A >> B?depth=20`` the second reranks the first 20 of the first's order. Options of every kind:
+    ``fuse=rrf|z-score|min-max`` with ``weight`` (the first stage's share), ``keep=top:K|threshold:S|gap|tokens:N``.
+    """
+    stages = [(_open_link(link, store, on_error)) for link in links(name)]
+    if len(stages) == 1:
+        return stages[0][0]
+    return Cascade(tuple(stages), name=name)
+
+
+def _open_link(link: str, store: Store | None, on_error: str) -> tuple[Ranker, int | None]:
+    if _checkpoint(link) is not None:
+        spec, prompt = _read_checkpoint(link)
+    else:
+        spec, prompt = Spec.parse(link, KINDS), None
+    options = Options(spec.text, spec.options)
+    if not spec.model:
+        raise InvalidInput(f"{link!r} names no model; write {spec.kind}:MODEL, as in cross-encoder:minilm-l12")
+    made = KINDS[spec.kind](Order(spec.model, options, store, prompt))
+    ranker = _dressed(_reranker(link, made, options, on_error), options)
+    depth = options.maybe_whole("depth")
+    options.done()
+    return ranker, depth
+
+
+def _reranker(link: str, made: Made, options: Options, on_error: str) -> Ranker:
+    told = options.text("on_error", on_error, ("report", "raise"))
+    name = options.text("name", link)
+    on_error_checked = cast("Literal['report', 'raise']", told)
+    return Reranker(
+        policy=made.policy, strategy=made.strategy, name=name, driver=_driver(made.backend), on_error=on_error_checked
+    )
+
+
+def _driver(backend: Backend) -> Driver:
+    """Backends with calls of uneven latency say how many they take at a time; the others get whole rounds."""
+    concurrency = getattr(backend, "concurrency", None)
+    return Rounds() if concurrency is None else Freely(concurrency)
+
+
+def _dressed(ranker: Ranker, options: Options) -> Ranker:
+    """With fusion and cutoff, if the options say so."""
+    method = options.text("fuse", "", ("", *FUSIONS))
+    weight = options.number("weight", 0.2)
+    if method:
+        ranker = fusion.Fused(ranker, FUSIONS[method], weight=weight)
+    rule = options.text("keep", "")
+    return Keep(ranker, parse_rule(rule)) if rule else ranker
+
+
+def _checkpoint(link: str) -> Path | None:
+    path = Path(link.partition("?")[0]).expanduser()
+    return path / CONFIG if (path / CONFIG).is_file() else None
+
+
+def _read_checkpoint(link: str) -> tuple[Spec, PromptBase | None]:
+    path = _checkpoint(link)
+    assert path is not None  # noqa: S101 - the caller has looked
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+        options = {name: str(value) for name, value in told.get("options", {}).items()}
+        prompt = PromptBase.from_json(told["prompt"]) if told.get("prompt") else None
+        name = told["kind"]
+    except (ValueError, KeyError, TypeError, AttributeError) as problem:
+        raise InvalidFile(path, f"not a reranker's configuration: {problem}") from problem
+    if name not in KINDS:
+        raise UnknownName("reranker kind", name, KINDS)
+    given = Spec.parse(f"{name}:x?{link.partition('?')[2]}" if "?" in link else f"{name}:x", KINDS).options
+    return Spec(name, str(path.parent), {**options, **given}, link), prompt
+
+
+def save_checkpoint_config(folder: Path, kind_name: str, options: dict[str, Any], prompt: PromptBase | None) -> None:
+    """Write the ``reranker_config.json`` that makes a model folder a reranker."""
+    if kind_name not in KINDS:
+        raise UnknownName("reranker kind", kind_name, KINDS)
+    told = {"kind": kind_name, "options": options, "prompt": prompt.to_json() if prompt else None}
+    if prompt is not None:
+        told["prompt_sha256"] = prompt.fingerprint
+    (folder / CONFIG).write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def describe_kinds() -> dict[str, str]:
+    """Every kind with the first line of what it does."""
+    return {name: (function.__doc__ or "").strip().splitlines()[0] for name, function in KINDS.items()}
