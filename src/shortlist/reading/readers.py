@@ -6,6 +6,7 @@ import itertools
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 from shortlist.backends.base import Ask, Completer, Completion, Cuts
 from shortlist.errors import InvalidInput
@@ -70,10 +71,8 @@ class LLMReader:
     def _answer(self, reading: Reading, completion: Completion, truncated: int, seconds: float) -> Answer:
         usage = completion.usage if completion.usage.seconds else replace(completion.usage, seconds=seconds)
         if completion.error is not None:
-            return Answer(
-                text=None, reading=reading, status=Status.FAILED, usage=usage, truncated=truncated, error=completion.error
-            )
-        text, status, problems = self.prompt.parse(completion.text)
-        return Answer(
-            text=text, reading=reading, status=status, problems=tuple(problems), usage=usage, truncated=truncated
-        )
+            told: dict[str, Any] = {"text": None, "status": Status.FAILED, "error": completion.error}
+        else:
+            text, status, problems = self.prompt.parse(completion.text)
+            told = {"text": text, "status": status, "problems": tuple(problems)}
+        return Answer(reading=reading, usage=usage, truncated=truncated, **told)

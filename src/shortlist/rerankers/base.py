@@ -113,7 +113,9 @@ MAX_PROBLEMS = 20
 
 def account(ranking: Ranking, turns: Sequence[Turn[Verdict]]) -> Ranking:
     """The ranking with what its turns tell: status, problems, reasoning, usage and truncation."""
-    status = Status.of_many([turn.verdict.status for turn in turns] + [Status.PARTIAL] * bool(ranking.unjudged))
+    status = Status.of_many(turn.verdict.status for turn in turns)
+    if ranking.unjudged and status is not Status.FAILED:
+        status = Status.PARTIAL
     if ranking.status is not Status.OK:
         status = Status.of_many((status, ranking.status))
     return dataclasses.replace(

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import queue
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from threading import Thread
 from typing import Any, Protocol, TypeAlias
 
 from shortlist.errors import InvalidInput
@@ -60,6 +60,10 @@ class _Open:
             while not self.wanted:  # a strategy may ask for nothing
                 self.wanted = self.flow.send([])
         except StopIteration as end:
+            if not isinstance(end.value, Ranking):
+                raise InvalidInput(
+                    f"the flow {self.flow!r} ended with {end.value!r}; a strategy's flow must return a Ranking"
+                ) from None
             self.wanted, self.ranking = (), end.value
 
 
@@ -71,9 +75,8 @@ class _InOrder:
         self._held: dict[int, Finished] = {}
 
     def add(self, done: _Open) -> None:
-        if done.ranking is None:
-            raise InvalidInput(f"strategy flow {done.flow!r} ended without a ranking")
-        self._held[done.place] = Finished(done.ranking, done.turns)
+        if done.ranking is not None:
+            self._held[done.place] = Finished(done.ranking, done.turns)
 
     def ready(self) -> Iterator[Finished]:
         while self._next in self._held:
@@ -88,8 +91,8 @@ class _InOrder:
 class Rounds:
     """Round by round: the slates that all open flows ask for go to the policy as one batch.
 
-    ``open_flows`` bounds how many requests are under way; ``ahead`` how many may be held, finished, while an earlier
-    one is still at work.
+    ``open_flows`` bounds how many requests are under way; ``ahead`` how many more may be held, finished, while an
+    earlier one is still at work.
     """
 
     open_flows: int = 32
@@ -105,12 +108,19 @@ class Rounds:
         under_way: list[_Open] = []
         done = _InOrder()
         more = True
-        while more or under_way:
-            while more and len(under_way) < self.open_flows and len(done) <= self.ahead:
-                more = _open_next(source, under_way, done)
-            if under_way:
-                under_way = _round(judge, under_way, done)
-            yield from done.ready()
+        try:
+            while more or under_way:
+                while more and self._room(len(under_way), len(done)):
+                    more = _open_next(source, under_way, done)
+                if under_way:
+                    under_way = _round(judge, under_way, done)
+                yield from done.ready()
+        finally:
+            for opened in under_way:
+                opened.flow.close()
+
+    def _room(self, under_way: int, held: int) -> bool:
+        return under_way < self.open_flows and under_way + held < self.open_flows + self.ahead
 
 
 def _open_next(source: Iterator[tuple[int, Flow[Any]]], under_way: list[_Open], done: _InOrder) -> bool:
@@ -148,7 +158,8 @@ def _round(judge: Judge, under_way: list[_Open], done: _InOrder) -> list[_Open]:
 class Freely:
     """Every flow goes on as soon as its own slates are judged; at most ``concurrency`` calls are under way at a time.
 
-    Slates are judged one a call, in threads; policies and backends used this way must be thread-safe (ours are).
+    Slates are judged one a call, in threads; policies and backends used this way must be thread-safe (ours are). At
+    most 2 × concurrency requests are under way, and ``ahead`` more held, finished, while an earlier one is at work.
     """
 
     concurrency: int = 16
@@ -160,37 +171,55 @@ class Freely:
 
     def run(self, judge: Judge, flows: Iterable[Flow[Any]], /) -> Iterator[Finished]:
         """Each flow's end, in order."""
-        pool = ThreadPoolExecutor(self.concurrency, thread_name_prefix="shortlist")
+        race = _Race(judge, self.concurrency, self.ahead)
         try:
-            yield from _Race(judge, pool, self.concurrency, self.ahead).run(flows)
+            yield from race.run(flows)
         finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+            race.stop()
 
 
 class _Race:
-    """The state of one free run: calls in the pool, their ends in a queue, flows advanced by this thread alone."""
+    """The state of one free run: calls made by threads, their ends in a queue, flows advanced by this thread alone."""
 
-    def __init__(self, judge: Judge, pool: ThreadPoolExecutor, concurrency: int, ahead: int) -> None:
-        self.judge, self.pool, self.concurrency, self.ahead = judge, pool, concurrency, ahead
-        self.ended: queue.SimpleQueue[tuple[_Open, int, Future[Sequence[Turn[Any]]]]] = queue.SimpleQueue()
-        self.calls = 0  # submitted and not yet taken from the queue
+    def __init__(self, judge: Judge, concurrency: int, ahead: int) -> None:
+        self.judge, self.concurrency, self.ahead = judge, concurrency, ahead
+        self.wanted: queue.SimpleQueue[tuple[_Open, int, Slate] | None] = queue.SimpleQueue()
+        self.ended: queue.SimpleQueue[tuple[_Open, int, Sequence[Turn[Any]] | BaseException]] = queue.SimpleQueue()
+        self.calls = 0  # wanted, and not yet taken from the ended
+        self.under_way: dict[int, _Open] = {}
         self.done = _InOrder()
+        self.threads: list[Thread] = []
+        self.stopped = False
 
     def run(self, flows: Iterable[Flow[Any]]) -> Iterator[Finished]:
         source = enumerate(flows)
         more = True
         while more or self.calls:
-            # one call more than there are threads is queued per thread, so that no thread waits for this one
-            while more and self.calls < 2 * self.concurrency and len(self.done) <= self.ahead:
+            while more and self._room():
                 more = self._open_next(source)
             yield from self.done.ready()
             if self.calls:
                 self._take_one()
         yield from self.done.ready()
 
+    def stop(self) -> None:
+        """Let the calls under way end, make no more, and close the flows that are still open."""
+        self.stopped = True
+        for _ in self.threads:
+            self.wanted.put(None)
+        for thread in self.threads:
+            thread.join()
+        for opened in self.under_way.values():
+            opened.flow.close()
+
+    def _room(self) -> bool:
+        # as many calls again wait in the queue as there are threads, so that no thread waits for this one
+        under_way, ample = len(self.under_way), 2 * self.concurrency
+        return self.calls < ample and under_way < ample and under_way + len(self.done) < ample + self.ahead
+
     def _open_next(self, source: Iterator[tuple[int, Flow[Any]]]) -> bool:
         for place, flow in source:
-            opened = _Open(place, flow)
+            opened = self.under_way[place] = _Open(place, flow)
             opened.start()
             self._go_on(opened)
             return True
@@ -198,19 +227,34 @@ class _Race:
 
     def _go_on(self, opened: _Open) -> None:
         if opened.ranking is not None:
+            del self.under_way[opened.place]
             self.done.add(opened)
             return
         opened.waiting = len(opened.wanted)
         opened.answers = [None] * opened.waiting
+        self.calls += opened.waiting
         for i, slate in enumerate(opened.wanted):
-            self.calls += 1
-            future = self.pool.submit(self.judge, [slate])
-            future.add_done_callback(lambda future, i=i: self.ended.put((opened, i, future)))  # type: ignore[misc]
+            self.wanted.put((opened, i, slate))
+        while len(self.threads) < min(self.concurrency, self.calls):
+            self.threads.append(Thread(target=self._work, name="shortlist", daemon=True))
+            self.threads[-1].start()
+
+    def _work(self) -> None:
+        while (call := self.wanted.get()) is not None and not self.stopped:
+            opened, i, slate = call
+            try:
+                self.ended.put((opened, i, self.judge([slate])))
+            except BaseException as problem:  # noqa: BLE001 - raised again by the thread that waits for it
+                self.ended.put((opened, i, problem))
 
     def _take_one(self) -> None:
-        opened, i, future = self.ended.get()
+        opened, i, turns = self.ended.get()
         self.calls -= 1
-        (opened.answers[i],) = future.result()
+        if isinstance(turns, BaseException):
+            raise turns
+        if len(turns) != 1:
+            raise InvalidInput(f"the policy gave {len(turns)} turns for 1 slate")
+        opened.answers[i] = turns[0]
         opened.waiting -= 1
         if not opened.waiting:
             opened.resume([turn for turn in opened.answers if turn is not None])

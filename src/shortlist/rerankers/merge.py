@@ -1,4 +1,4 @@
-"""Merging verdicts of several slates into one ranking: pure functions."""
+"""Arithmetic on scores that fusing, merging and filling in share: pure functions."""
 
 from __future__ import annotations
 
@@ -21,8 +21,28 @@ def impute(scores: Sequence[float]) -> tuple[list[float], tuple[int, ...]]:
         return [0.0] * len(scores), missing
     filled = list(scores)
     for i in missing:
-        place = i / (len(scores) - 1) * (len(known) - 1) if len(scores) > 1 else 0.0
+        place = i / (len(scores) - 1) * (len(known) - 1)  # a missing one beside a known one: at least two scores
         low = math.floor(place)
-        high = min(low + 1, len(known) - 1)
-        filled[i] = known[low] + (known[high] - known[low]) * (place - low)
+        drop = known[low] - known[min(low + 1, len(known) - 1)]
+        filled[i] = known[low] - drop * (place - low) if math.isfinite(drop) else known[low]
     return filled, missing
+
+
+def standardised(scores: Sequence[float]) -> list[float]:
+    """(s − mean) / standard deviation (of the population); all 0 where all are equal."""
+    if not scores:
+        return []
+    mean = math.fsum(scores) / len(scores)
+    deviation = math.sqrt(math.fsum((score - mean) ** 2 for score in scores) / len(scores))
+    # equal scores may differ from their mean by rounding; that is no deviation
+    if deviation <= 1e-12 * max(1.0, abs(mean)):
+        return [0.0] * len(scores)
+    return [(score - mean) / deviation for score in scores]
+
+
+def in_unit_range(scores: Sequence[float]) -> list[float]:
+    """(s − min) / (max − min), in [0, 1]; all 0 where all are equal."""
+    if not scores:
+        return []
+    low, high = min(scores), max(scores)
+    return [(score - low) / (high - low) if high > low else 0.0 for score in scores]

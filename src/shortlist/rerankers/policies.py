@@ -15,6 +15,7 @@ from typing import Generic
 from shortlist.backends.base import Ask, Backend, Completer, Completion, Cuts, Pair, PairScorer, Question, Scorer
 from shortlist.errors import InvalidInput
 from shortlist.text.base import LabelPrompt, Prompt, PromptBase
+from shortlist.text.likelihood import exclusive
 from shortlist.text.truncation import Cut, approximate_cut, cut_slate
 from shortlist.types import J, Message, Messages, ScoredJudgement, Slate, Status, Turn, Usage
 
@@ -156,7 +157,7 @@ class LabelPolicy(Generic[J]):
         return [
             Turn(
                 slate,
-                self.prompt.read(result.logprobs, slate),
+                self.prompt.read(exclusive(question.labels, result.logprobs, result.tokens), slate),
                 question.messages,
                 "",
                 _shared(result.usage, seconds, len(slates)),

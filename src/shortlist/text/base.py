@@ -55,6 +55,8 @@ class PromptBase:
     """
 
     kind: ClassVar[str]
+    slate_size: ClassVar[int | None] = None
+    """How many passages a slate must have; ``None``: any number."""
     registry: ClassVar[dict[str, type[PromptBase]]] = {}
 
     passage_tokens: int = 256
@@ -65,6 +67,11 @@ class PromptBase:
             PromptBase.registry[cls.kind] = cls
 
     def __post_init__(self) -> None:
+        for spec in dataclasses.fields(self):
+            value = getattr(self, spec.name)
+            if isinstance(spec.default, bool | int | str) and type(value) is not type(spec.default):
+                wanted = type(spec.default).__name__
+                raise InvalidInput(f"{spec.name} of prompt {self.kind!r} is {value!r}; give a value of type {wanted}")
         if self.passage_tokens < 1:
             raise InvalidInput(f"passage_tokens is {self.passage_tokens}; give 1 or more")
 
@@ -91,17 +98,30 @@ class PromptBase:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 over the configuration and over what it renders for a fixed slate: equal only if both are equal."""
-        render = getattr(self, "render", None)
-        shown = [list(message) for message in render(_GOLDEN)] if render is not None else []
-        text = json.dumps([self.to_json(), shown], sort_keys=True, ensure_ascii=False)
+        """SHA-256 over the configuration and over what is shown for a fixed slate: equal only if both are equal."""
+        text = json.dumps([self.to_json(), self._shown()], sort_keys=True, ensure_ascii=False)
         return hashlib.sha256(text.encode()).hexdigest()
 
+    def _shown(self) -> list[Any]:
+        """The messages, and the labels if it has any, for the golden slate."""
+        slate = Slate(GOLDEN.query, GOLDEN.candidates[: self.slate_size])
+        parts = [getattr(self, name, None) for name in ("render", "labels")]
+        return [list(part(slate)) for part in parts if part is not None]
 
-_GOLDEN = Slate(
+    def _fits(self, slate: Slate) -> bool:
+        return self.slate_size is None or len(slate) == self.slate_size
+
+    def _check(self, slate: Slate) -> None:
+        """Rendering a slate of the wrong size is a programmer's error, told at once."""
+        if not self._fits(slate):
+            raise InvalidInput(f"prompt {self.kind!r} takes slates of {self.slate_size}; this one has {len(slate)}")
+
+
+GOLDEN = Slate(
     Query(id="golden", text="what is the boiling point of water"),
     (
         Candidate(Document(id="a", text="Water boils at 100 degrees Celsius at sea level."), 2.0),
         Candidate(Document(id="b", text="The Danube flows through ten countries.", title="Danube"), 1.0),
     ),
 )
+"""The slate that fingerprints are taken on."""

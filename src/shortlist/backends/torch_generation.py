@@ -1,0 +1,135 @@
+"""Batched generation with transformers: greedy, or sampled with one random generator per row."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from shortlist.backends.base import Ask, Completion
+from shortlist.backends.chat_tokens import ChatTokens
+from shortlist.backends.torch_models import batches, halving, import_torch, import_transformers
+from shortlist.types import Usage
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """An ask and its prompt's ids."""
+
+    ask: Ask
+    ids: list[int]
+
+
+def complete(
+    model: Any, tokens: ChatTokens, asks: Sequence[Ask], *, batch_tokens: int, batch_rows: int
+) -> list[Completion]:
+    """One completion an ask; those of like length share a batch (asks with different stops never do)."""
+    rows = [_Row(ask, tokens.prompt(tokens.render(ask.messages))) for ask in asks]
+    limit = int(getattr(model.config, "max_position_embeddings", 0) or 0)
+    done: list[Completion | None] = [_too_long(row, limit) for row in rows]
+    for stop in dict.fromkeys(ask.stop for ask in asks):
+        open_ = [i for i, row in enumerate(rows) if done[i] is None and row.ask.stop == stop]
+        sizes = [len(rows[i].ids) + rows[i].ask.max_tokens for i in open_]
+        for places in batches(sizes, max_tokens=batch_tokens, max_rows=batch_rows):
+            batch = [rows[open_[k]] for k in places]
+            for k, completion in zip(
+                places, halving(lambda b: _generate(model, tokens, b), batch, _failed), strict=True
+            ):
+                done[open_[k]] = completion
+    return [completion for completion in done if completion is not None]
+
+
+def _failed(told: str) -> Completion:
+    return Completion(finish="error", error=told)
+
+
+def _too_long(row: _Row, limit: int) -> Completion | None:
+    if not limit or len(row.ids) + row.ask.max_tokens <= limit:
+        return None
+    told = f"{len(row.ids)} tokens of prompt and {row.ask.max_tokens} of reply; the model takes {limit}"
+    return _failed(told)
+
+
+def _generate(model: Any, tokens: ChatTokens, rows: list[_Row]) -> list[Completion]:
+    torch, transformers = import_torch(), import_transformers()
+    ids_BT, mask_BT = left_padded(torch, [row.ids for row in rows], tokens.padding, model.device)  # noqa: N806
+    ends = _end_ids(model, tokens)
+    stop = list(rows[0].ask.stop)
+    config = transformers.GenerationConfig(
+        max_new_tokens=max(row.ask.max_tokens for row in rows),
+        do_sample=False,  # sampling is in the processor, so that each row has its own generator
+        pad_token_id=tokens.padding,
+        eos_token_id=ends or None,
+        stop_strings=stop or None,
+    )
+    sampled = any(row.ask.temperature > 0 for row in rows)
+    processors = transformers.LogitsProcessorList([_Sampler(torch, rows, model.device)] if sampled else [])
+    with torch.inference_mode():
+        out_BT = model.generate(  # noqa: N806
+            input_ids=ids_BT,
+            attention_mask=mask_BT,
+            generation_config=config,
+            logits_processor=processors,
+            **({"tokenizer": tokens.tokenizer} if stop else {}),
+        )
+    replies = out_BT[:, ids_BT.shape[1] :].tolist()
+    return [_completion(tokens, row, reply, ends) for row, reply in zip(rows, replies, strict=True)]
+
+
+def left_padded(torch: Any, rows: Sequence[Sequence[int]], padding: int, device: Any) -> tuple[Any, Any]:
+    """Ids and mask (both B × T, int64), the rows flush right."""
+    width = max(len(row) for row in rows)
+    ids = [[padding] * (width - len(row)) + list(row) for row in rows]
+    mask = [[0] * (width - len(row)) + [1] * len(row) for row in rows]
+    return torch.tensor(ids, device=device), torch.tensor(mask, device=device)
+
+
+def _end_ids(model: Any, tokens: ChatTokens) -> list[int]:
+    """The tokens that end a reply: the model's, and the tokenizer's."""
+    told = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
+    ends = [told] if isinstance(told, int) else list(told or [])
+    return list(dict.fromkeys([*ends, *([tokens.tokenizer.eos_token_id] if tokens.tokenizer.eos_token_id else [])]))
+
+
+def _completion(tokens: ChatTokens, row: _Row, reply: list[int], ends: list[int]) -> Completion:
+    reply = reply[: row.ask.max_tokens]
+    end = next((i for i, token in enumerate(reply) if token in ends), None)
+    text = tokens.text(reply if end is None else reply[:end])
+    at = min((place for stop in row.ask.stop if (place := text.find(stop)) >= 0), default=None)
+    return Completion(
+        text=text if at is None else text[:at],
+        finish="length" if end is None and at is None else "stop",
+        usage=Usage(calls=1, prompt_tokens=len(row.ids), completion_tokens=len(reply) if end is None else end + 1),
+    )
+
+
+class _Sampler:
+    """Temperature, top-p and Gumbel noise on the logits of the rows that sample: the greatest is then a fair draw."""
+
+    def __init__(self, torch: Any, rows: list[_Row], device: Any) -> None:
+        self._torch = torch
+        self._rows = [(i, row.ask) for i, row in enumerate(rows) if row.ask.temperature > 0]
+        self._generators = {i: torch.Generator(device).manual_seed(_seed(ask)) for i, ask in self._rows}
+
+    def __call__(self, ids_BT: Any, logits_BV: Any) -> Any:  # noqa: ARG002, N803 - transformers' signature
+        logits_BV = logits_BV.float()  # noqa: N806
+        for i, ask in self._rows:
+            logits_V = top_p(self._torch, logits_BV[i] / ask.temperature, ask.top_p)  # noqa: N806
+            exponential = self._torch.empty_like(logits_V).exponential_(generator=self._generators[i])
+            logits_BV[i] = logits_V - exponential.clamp_min(1e-30).log()
+        return logits_BV
+
+
+def _seed(ask: Ask) -> int:
+    return ask.seed if ask.seed is not None else secrets.randbits(62)
+
+
+def top_p(torch: Any, logits_V: Any, share: float) -> Any:  # noqa: N803
+    """The logits with all but the likeliest tokens, which together have ``share``, set to minus infinity."""
+    if share >= 1:
+        return logits_V
+    ordered, places = torch.sort(logits_V, descending=True)
+    probabilities = ordered.softmax(-1)
+    beyond = probabilities.cumsum(-1) - probabilities >= share  # the first one is always kept
+    return logits_V.masked_fill(torch.zeros_like(beyond).scatter(0, places, beyond), float("-inf"))

@@ -1,0 +1,113 @@
+"""Rankers made of rankers: the first stage as it is, a cutoff behind a ranker, a cascade. All stream, in order."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from shortlist.errors import InvalidInput
+from shortlist.rerankers.base import Ranker
+from shortlist.rerankers.cutoffs import Rule, cut
+from shortlist.types import Ranking, RerankRequest, Status
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FirstStage:
+    """Leaves the first stage's order as it is; its scores are the ranking's, if every candidate has one."""
+
+    name: str = "first stage"
+
+    def rerank(self, requests: Iterable[RerankRequest], /) -> Iterator[Ranking]:
+        """One ranking a request, in order."""
+        return map(first_stage, requests)
+
+
+def first_stage(request: RerankRequest) -> Ranking:
+    """The input order as a ranking."""
+    scores = tuple(c.score for c in request.candidates if c.score is not None)
+    told = scores if len(scores) == len(request) else None
+    return Ranking.of(request, range(len(request)), scores=told)
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """A ranker whose cutoff a rule decides (see :mod:`~shortlist.rerankers.cutoffs`)."""
+
+    ranker: Ranker
+    rule: Rule
+
+    @property
+    def name(self) -> str:
+        """The ranker's."""
+        return self.ranker.name
+
+    def rerank(self, requests: Iterable[RerankRequest], /) -> Iterator[Ranking]:
+        """One ranking a request, in order."""
+        return (cut(ranking, self.rule) for ranking in self.ranker.rerank(requests))
+
+
+@dataclass(frozen=True, slots=True)
+class Cascade:
+    """Rankers one behind another; each reranks the first ``depth`` of what the one before it made (``None``: all).
+
+    ``Cascade(((fast, 100), (slow, 20)))``. What is deeper stays where it was. The last ranker's cutoff counts. Usage
+    and problems add up; the status is that of all stages together. The scores are the last ranker's, if it ranked the
+    whole list; scores of two rankers side by side would mean nothing.
+    """
+
+    stages: tuple[tuple[Ranker, int | None], ...]
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.stages:
+            raise InvalidInput("a cascade needs at least one (ranker, depth)")
+        for ranker, depth in self.stages:
+            if depth is not None and depth < 1:
+                raise InvalidInput(f"cascade: depth {depth} for {ranker.name!r}; give 1 or more, or None for all")
+        if not self.name:
+            object.__setattr__(self, "name", " >> ".join(ranker.name for ranker, _ in self.stages))
+
+    def rerank(self, requests: Iterable[RerankRequest], /) -> Iterator[Ranking]:
+        """One ranking a request, in order; requests are read as the first ranker needs them."""
+        (ranker, depth), *later = self.stages
+        rankings = _stage(ranker, depth, map(_untouched, requests), first=True)
+        for ranker, depth in later:
+            rankings = _stage(ranker, depth, rankings, first=False)
+        return rankings
+
+
+def _untouched(request: RerankRequest) -> Ranking:
+    return Ranking.of(request, range(len(request)))
+
+
+def _stage(ranker: Ranker, depth: int | None, rankings: Iterable[Ranking], *, first: bool) -> Iterator[Ranking]:
+    """Rerank the heads of rankings. Those that the ranker has taken and not yet given back wait in a queue."""
+    taken: deque[Ranking] = deque()
+
+    def heads() -> Iterator[RerankRequest]:
+        for ranking in rankings:
+            taken.append(ranking)
+            yield RerankRequest(ranking.query, ranking.top(len(ranking) if depth is None else depth))
+
+    for head in ranker.rerank(heads()):
+        yield _joined(taken.popleft(), head, first=first)
+
+
+def _joined(whole: Ranking, head: Ranking, *, first: bool) -> Ranking:
+    """The whole with its head reranked."""
+    depth = len(head)
+    moved = tuple(whole.order[i] for i in head.order)
+    unjudged = {whole.order[i] for i in head.unjudged} | (set(whole.unjudged) & set(whole.order[depth:]))
+    return Ranking(
+        request=whole.request,
+        order=moved + whole.order[depth:],
+        scores=head.scores if depth == len(whole) else None,
+        cutoff=head.cutoff,
+        status=head.status if first else Status.of_many((whole.status, head.status)),
+        unjudged=tuple(sorted(unjudged)),
+        problems=whole.problems + head.problems,
+        reasoning=whole.reasoning + head.reasoning,
+        usage=whole.usage + head.usage,
+        truncated=max(whole.truncated, head.truncated),  # much the same passages: the sum would count them twice
+    )

