@@ -154,6 +154,7 @@ def test_a_forked_child_opens_its_own(tmp_path):
         store = Store(sys.argv[1])
         store.put_many({"aa": 1})
         child = os.fork()
+        assert child or store._idle.take() is None
         store.put_many({"bb" if child else "cc": 2})
         if child:
             assert os.waitpid(child, 0)[1] == 0

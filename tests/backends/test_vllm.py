@@ -3,6 +3,7 @@
 import importlib.util
 import math
 import threading
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -175,6 +176,7 @@ def test_threads_take_turns():
     def chat(*arguments, **more):
         busy.append(1)
         most.append(len(busy))
+        time.sleep(0.005)
         try:
             return plain(*arguments, **more)
         finally:

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-WORDS = (
-    "[PAD] [UNK] [CLS] [SEP] <s> </s> user assistant system : yes no the a cat dog sat on mat is what where blue red "
-    "green one two three four five six seven eight nine ten . ? , :"
-).split()
+SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "<s>", "</s>"]
+COMMON = "user assistant system : yes no the a cat dog sat on mat is what where blue red green . ? ,"
+NUMBERS = "one two three four five six seven eight nine ten"
+WORDS = [*SPECIAL, *COMMON.split(), *NUMBERS.split()]
 CHAT_TEMPLATE = (
     "{{ '<s>' }}{% for m in messages %}{{ m['role'] + ' : ' + m['content'] + ' </s> ' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ 'assistant : ' }}{% endif %}"
@@ -25,7 +25,7 @@ def word_tokenizer(*, pairs: bool) -> Any:
     vocabulary = {word: i for i, word in enumerate(dict.fromkeys(WORDS))}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    tokenizer.add_special_tokens(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "<s>", "</s>"])
+    tokenizer.add_special_tokens(SPECIAL)
     if pairs:
         tokenizer.post_processor = processors.TemplateProcessing(
             single="[CLS] $A [SEP]",

@@ -69,7 +69,6 @@ class JsonEndpoint:
     timeout: float = 120.0
     retries: int = 5
     backoff: float = 0.5
-    _slots: threading.Semaphore = field(init=False, repr=False, compare=False)
     _held: _Held = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -78,7 +77,6 @@ class JsonEndpoint:
             raise InvalidInput(f"{given}, backoff {self.backoff}: give at least 1, at least 0, above 0, at least 0")
         if self.key is not None and not (self.key.isascii() and self.key.isprintable()):
             raise InvalidInput("the API key holds a line break or a character beyond ASCII; was it pasted whole?")
-        object.__setattr__(self, "_slots", threading.Semaphore(self.concurrency))
         object.__setattr__(self, "_held", _Held())
 
     def post(self, body: Mapping[str, Any], stop: threading.Event) -> Reply:
@@ -113,11 +111,10 @@ class JsonEndpoint:
         self._held.close()
 
     def _attempt(self, content: bytes) -> Reply | httpx2.RequestError:
-        with self._slots:
-            try:
-                response = self._held.client(self._open).post(self.url, content=content)
-            except httpx2.RequestError as error:
-                return error
+        try:
+            response = self._held.client(self._open).post(self.url, content=content)
+        except httpx2.RequestError as error:
+            return error
         try:
             body = response.json()
         except (ValueError, RecursionError):
@@ -131,6 +128,7 @@ class JsonEndpoint:
         return httpx2.Client(
             headers=headers,
             timeout=httpx2.Timeout(self.timeout, connect=min(self.timeout, _CONNECT_SECONDS), pool=None),
+            # the pool is what bounds concurrency: a thread waits, as long as it takes, for one of so many connections
             limits=httpx2.Limits(max_connections=self.concurrency, max_keepalive_connections=self.concurrency),
         )
 

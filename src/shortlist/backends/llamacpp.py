@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import queue
 import secrets
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -50,7 +51,9 @@ class Engine:
         self.context, trained = context, self._trained_context()
         if trained and trained < context:  # only a loaded model tells; the second load is from warm pages
             self.context = trained
+            self._http.close()
             self._server, self._http = start(context=trained)
+        weakref.finalize(self, self._http.close)
         self._free: queue.SimpleQueue[int] = queue.SimpleQueue()
         for number in range(slots):
             self._free.put(number)

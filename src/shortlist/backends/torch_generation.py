@@ -24,19 +24,17 @@ class _Row:
 def complete(
     model: Any, tokens: ChatTokens, asks: Sequence[Ask], *, batch_tokens: int, batch_rows: int
 ) -> list[Completion]:
-    """One completion an ask; those of like length share a batch (asks with different stops never do)."""
+    """One completion an ask; those of like length share a batch."""
     rows = [_Row(ask, tokens.prompt(tokens.render(ask.messages))) for ask in asks]
     limit = int(getattr(model.config, "max_position_embeddings", 0) or 0)
     done: list[Completion | None] = [_too_long(row, limit) for row in rows]
-    for stop in dict.fromkeys(ask.stop for ask in asks):
-        open_ = [i for i, row in enumerate(rows) if done[i] is None and row.ask.stop == stop]
-        sizes = [len(rows[i].ids) + rows[i].ask.max_tokens for i in open_]
-        for places in batches(sizes, max_tokens=batch_tokens, max_rows=batch_rows):
-            batch = [rows[open_[k]] for k in places]
-            for k, completion in zip(
-                places, halving(lambda b: _generate(model, tokens, b), batch, _failed), strict=True
-            ):
-                done[open_[k]] = completion
+    open_ = [i for i, result in enumerate(done) if result is None]
+    sizes = [len(rows[i].ids) + rows[i].ask.max_tokens for i in open_]
+    for places in batches(sizes, max_tokens=batch_tokens, max_rows=batch_rows):
+        batch = [rows[open_[k]] for k in places]
+        results = halving(lambda b: _generate(model, tokens, b), batch, _failed)
+        for k, completion in zip(places, results, strict=True):
+            done[open_[k]] = completion
     return [completion for completion in done if completion is not None]
 
 
@@ -55,23 +53,21 @@ def _generate(model: Any, tokens: ChatTokens, rows: list[_Row]) -> list[Completi
     torch, transformers = import_torch(), import_transformers()
     ids_BT, mask_BT = left_padded(torch, [row.ids for row in rows], tokens.padding, model.device)  # noqa: N806
     ends = _end_ids(model, tokens)
-    stop = list(rows[0].ask.stop)
     config = transformers.GenerationConfig(
         max_new_tokens=max(row.ask.max_tokens for row in rows),
         do_sample=False,  # sampling is in the processor, so that each row has its own generator
         pad_token_id=tokens.padding,
         eos_token_id=ends or None,
-        stop_strings=stop or None,
     )
-    sampled = any(row.ask.temperature > 0 for row in rows)
-    processors = transformers.LogitsProcessorList([_Sampler(torch, rows, model.device)] if sampled else [])
+    sampler = [_Sampler(torch, rows, model.device)] if any(row.ask.temperature > 0 for row in rows) else []
+    ender = [_Ender(torch, tokens, rows, ids_BT.shape[1])]
     with torch.inference_mode():
         out_BT = model.generate(  # noqa: N806
             input_ids=ids_BT,
             attention_mask=mask_BT,
             generation_config=config,
-            logits_processor=processors,
-            **({"tokenizer": tokens.tokenizer} if stop else {}),
+            logits_processor=transformers.LogitsProcessorList(sampler),
+            stopping_criteria=transformers.StoppingCriteriaList(ender),
         )
     replies = out_BT[:, ids_BT.shape[1] :].tolist()
     return [_completion(tokens, row, reply, ends) for row, reply in zip(rows, replies, strict=True)]
@@ -94,6 +90,8 @@ def _end_ids(model: Any, tokens: ChatTokens) -> list[int]:
 
 def _completion(tokens: ChatTokens, row: _Row, reply: list[int], ends: list[int]) -> Completion:
     reply = reply[: row.ask.max_tokens]
+    while reply and reply[-1] == tokens.padding and reply[-1] not in ends:  # the row ended before its neighbours did
+        reply.pop()
     end = next((i for i, token in enumerate(reply) if token in ends), None)
     text = tokens.text(reply if end is None else reply[:end])
     at = min((place for stop in row.ask.stop if (place := text.find(stop)) >= 0), default=None)
@@ -119,6 +117,25 @@ class _Sampler:
             exponential = self._torch.empty_like(logits_V).exponential_(generator=self._generators[i])
             logits_BV[i] = logits_V - exponential.clamp_min(1e-30).log()
         return logits_BV
+
+
+class _Ender:
+    """Says which rows have come to their own end: a stop text, or as many tokens as their ask allows."""
+
+    def __init__(self, torch: Any, tokens: ChatTokens, rows: list[_Row], start: int) -> None:
+        self._torch, self._tokens, self._rows, self._start = torch, tokens, rows, start
+
+    def __call__(self, ids_BT: Any, scores: Any, **_: Any) -> Any:  # noqa: ARG002, N803 - transformers' signature
+        length = ids_BT.shape[1] - self._start
+        ended = [length >= row.ask.max_tokens or self._stopped(row, ids_BT[i]) for i, row in enumerate(self._rows)]
+        return self._torch.tensor(ended, device=ids_BT.device)
+
+    def _stopped(self, row: _Row, ids_T: Any) -> bool:  # noqa: N803
+        if not row.ask.stop:
+            return False
+        recent = max(map(len, row.ask.stop)) + 8  # a token is at least a character, save for parts of one
+        tail = self._tokens.text(ids_T[self._start :][-recent:].tolist())
+        return any(stop in tail for stop in row.ask.stop)
 
 
 def _seed(ask: Ask) -> int:

@@ -169,7 +169,10 @@ class TransformersCrossEncoder(_TorchModel):
         return f"{super().identity} max_length={self.tokens} max_query_tokens={self.max_query_tokens}"
 
     def load(self) -> tuple[Any, PairTokenizer, int]:
-        """The torch model (in evaluation mode), its tokenizer and its padding token; loaded on the first call."""
+        """The torch model (in evaluation mode), its tokenizer and its padding token; loaded on the first call.
+
+        The model is told which tokens are the query's and which the passage's if its tokenizer says that it wants it.
+        """
         with self._lock:
             if "_loaded" not in self.__dict__:
                 kind = "AutoModelForSequenceClassification"
@@ -177,6 +180,7 @@ class TransformersCrossEncoder(_TorchModel):
                 whole = load_tokenizer(self.local)
                 described = whole.backend_tokenizer.to_str()
                 tokenizer = PairTokenizer(described, max_length=self.tokens, max_query_tokens=self.max_query_tokens)
+                self.__dict__["_typed"] = "token_type_ids" in whole.model_input_names
                 self.__dict__["_loaded"] = model, tokenizer, whole.pad_token_id or 0
             loaded: tuple[Any, PairTokenizer, int] = self.__dict__["_loaded"]
             return loaded
@@ -212,7 +216,7 @@ class TransformersCrossEncoder(_TorchModel):
             n = len(encoding)
             ids[row, :n], types[row, :n], mask[row, :n] = encoding.ids, encoding.type_ids, 1
         feed = {"input_ids": ids, "attention_mask": mask}
-        if getattr(model.config, "type_vocab_size", 0) > 1:
+        if self.__dict__["_typed"]:
             feed["token_type_ids"] = types
         with torch.inference_mode():
             logits = model(**{name: torch.from_numpy(value).to(model.device) for name, value in feed.items()}).logits

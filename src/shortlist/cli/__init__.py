@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Any, cast
 
 
 def main() -> None:
@@ -18,23 +19,25 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """Run one command; returns its exit code."""
-    import click
+    import typer
 
     from shortlist.cli.app import app
     from shortlist.cli.console import err
     from shortlist.errors import ShortlistError
 
+    # ClickException, by way of one of its kind: typer uses click's, or brings a click of its own, as its version may be
+    wrong_usage = cast("type[Any]", typer.BadParameter.__mro__[2])
     try:
         code = app(arguments, prog_name="shortlist", standalone_mode=False)
-    except click.ClickException as error:
+    except wrong_usage as error:
         error.show()
-        return error.exit_code
+        return 2
     except ShortlistError as error:
         if os.environ.get("SHORTLIST_TRACEBACK"):
             raise
         err.print(f"error: {error}", style="red", markup=False, soft_wrap=True)
         return error.exit_code
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         err.print("interrupted; jobs that write files go on with --resume", style="yellow")
         return 130
     except BrokenPipeError:

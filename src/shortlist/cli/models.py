@@ -57,5 +57,5 @@ def models(
     out.print()
     kinds = Table("kind", "what it does", box=None, pad_edge=False)
     for name, what in describe_kinds().items():
-        kinds.add_row(name, what)
+        kinds.add_row(name, what.replace("``", ""))
     out.print(kinds)

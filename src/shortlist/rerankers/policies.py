@@ -7,12 +7,24 @@ reads the scores of a cross-encoder. Each cuts passages to their budget first, a
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Generic
 
-from shortlist.backends.base import Ask, Backend, Completer, Completion, Cuts, Pair, PairScorer, Question, Scorer
+from shortlist.backends.base import (
+    Ask,
+    Backend,
+    Completer,
+    Completion,
+    Cuts,
+    Pair,
+    PairScore,
+    PairScorer,
+    Question,
+    Scorer,
+)
 from shortlist.errors import InvalidInput
 from shortlist.text.base import LabelPrompt, Prompt, PromptBase
 from shortlist.text.likelihood import exclusive
@@ -80,11 +92,11 @@ class TextPolicy(Generic[J]):
         seconds = time.perf_counter() - start
         return [dataclasses.replace(c, usage=_shared(c.usage, seconds, len(asks))) for c in completions]
 
-    def _ask(self, slate: Slate, messages: Messages, max_tokens: int | None = None) -> Ask:
+    def _ask(self, slate: Slate, messages: Messages) -> Ask:
         schema = getattr(self.prompt, "schema", None) if self.constrain else None
         return Ask(
             messages=messages,
-            max_tokens=max_tokens or self.max_tokens or self.prompt.reply_tokens(slate),
+            max_tokens=self.max_tokens or self.prompt.reply_tokens(slate),
             temperature=self.temperature,
             top_p=self.top_p,
             seed=self.seed,
@@ -116,8 +128,7 @@ class TextPolicy(Generic[J]):
             before = turns[i]
             completions[i] = completion
             after = self._read(before.slate, ask.messages, completion)
-            note = f"asked again: {'; '.join(before.verdict.problems) or 'the reply could not be read'}"
-            verdict = dataclasses.replace(after.verdict, problems=(*after.verdict.problems, note))
+            verdict = _second(before.verdict, after.verdict)
             turns[i] = dataclasses.replace(after, verdict=verdict, usage=before.usage + after.usage)
         return turns
 
@@ -130,6 +141,17 @@ class TextPolicy(Generic[J]):
         )
         said = Message("assistant", turn.text or "…")
         return dataclasses.replace(ask, messages=(*ask.messages, said, Message("user", words)))
+
+
+def _second(before: J, after: J) -> J:
+    """The verdict of the second asking: never wholly ok, and with the first one's thoughts if it has none."""
+    note = f"asked again: {'; '.join(before.problems) or 'the reply could not be read'}"
+    return dataclasses.replace(
+        after,
+        status=Status.REPAIRED if after.status is Status.OK else after.status,
+        reasoning=after.reasoning or before.reasoning,
+        problems=(*after.problems, note),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,18 +209,24 @@ class PairPolicy:
         if not pairs:
             return [Turn(slate, ScoredJudgement.of(())) for slate in slates]
         start = time.perf_counter()
-        results = iter(self.scorer.score_pairs(pairs))
+        results = self.scorer.score_pairs(pairs)
         each = (time.perf_counter() - start) / len(pairs)
-        turns = []
-        for slate in slates:
-            scored = [next(results) for _ in slate.candidates]
-            errors = [result.error for result in scored if result.error is not None]
-            verdict = ScoredJudgement.of([None if r.error is not None else r.score for r in scored])
-            truncated = tuple(i for i, result in enumerate(scored) if result.truncated)
-            seen = Slate(slate.query, slate.candidates, truncated) if truncated else slate
-            usage = _shared(Usage.total(result.usage for result in scored), each * len(slate), 1)
-            turns.append(Turn(seen, verdict, (), "", usage, errors[0] if errors else None))
-        return turns
+        if len(results) != len(pairs):
+            raise InvalidInput(f"the scorer {self.identity!r} gave {len(results)} scores for {len(pairs)} pairs")
+        left = iter(results)
+        return [_scored(slate, [next(left) for _ in slate.candidates], each * len(slate)) for slate in slates]
+
+
+def _scored(slate: Slate, results: Sequence[PairScore], seconds: float) -> Turn[ScoredJudgement]:
+    """A slate's turn. A passage that could not be scored, or whose score is no number, is missing from the verdict."""
+    errors = [result.error for result in results if result.error is not None]
+    scores = [r.score if r.error is None and math.isfinite(r.score) else None for r in results]
+    lost = scores.count(None)
+    verdict = ScoredJudgement.of(scores, problems=(f"{lost} of {len(slate)} passages got no score",) if lost else ())
+    truncated = tuple(i for i, result in enumerate(results) if result.truncated)
+    seen = Slate(slate.query, slate.candidates, truncated) if truncated else slate
+    usage = _shared(Usage.total(result.usage for result in results), seconds, 1)
+    return Turn(seen, verdict, (), "", usage, errors[0] if errors else None)
 
 
 def _asked(slate: Slate) -> str:
