@@ -1,7 +1,6 @@
 """Measuring rankers, and the reader behind them: one experiment, its significance, its table and its report."""
 
 from shortlist.evaluation.experiment import Example, Experiment, System
-from shortlist.evaluation.plan import FirstStage
 from shortlist.evaluation.report import render_report, write_report
 from shortlist.evaluation.runner import Progress, evaluate
 from shortlist.evaluation.significance import Comparison, compare, holm, paired_bootstrap, paired_t_test
@@ -11,7 +10,6 @@ __all__ = [
     "Comparison",
     "Example",
     "Experiment",
-    "FirstStage",
     "Progress",
     "System",
     "compare",

@@ -1,4 +1,4 @@
-"""What an evaluation measures, of which queries; and the first stage as a system like any other."""
+"""What an evaluation measures, of which queries."""
 
 from __future__ import annotations
 
@@ -14,33 +14,14 @@ from shortlist.evaluation.manifest import qrels_hash
 from shortlist.evaluation.outcome import Outcome
 from shortlist.evaluation.reading import Read, ReadingPlan
 from shortlist.metrics import Measure
-from shortlist.rerankers.base import Ranker
-from shortlist.types import Qrels, Ranking, RerankRequest
+from shortlist.rerankers.base import Ranker, identity_of
+from shortlist.types import Qrels, Ranking
 
 READ_TOGETHER: Final = 64
 """So many rankings are put before the reader in one batch."""
 
 SHORTLIST_MEASURES: Final = frozenset({"SetP", "SetR", "SetF"})
 """Measures of a set: they judge what a ranking keeps, since the whole of it is the same set for every system."""
-
-
-@dataclass(frozen=True, slots=True)
-class FirstStage:
-    """The candidates as they came: the row that every reranker has to beat."""
-
-    name: str = "first-stage"
-
-    @property
-    def identity(self) -> str:
-        """It has no settings."""
-        return "input order"
-
-    def rerank(self, requests: Iterable[RerankRequest], /) -> Iterator[Ranking]:
-        """Each request in its own order."""
-        for request in requests:
-            scores = tuple(candidate.score for candidate in request.candidates)
-            told = None if None in scores else tuple(score for score in scores if score is not None)
-            yield Ranking.of(request, range(len(request)), scores=told)
 
 
 @dataclass(frozen=True)
@@ -107,7 +88,7 @@ class Plan:
         """What decides the numbers: it heads the saved outcomes, and must be the same to go on with them."""
         wanted = None if self.query_ids is None else "\n".join(sorted(self.query_ids))
         return {
-            "systems": [{"name": system.name, "identity": getattr(system, "identity", None)} for system in systems],
+            "systems": [{"name": system.name, "identity": identity_of(system)} for system in systems],
             "measures": [measure.name for measure in self.measures],
             "reader": None if self.reading is None else self.reading.reader.identity,
             "read_at": [] if self.reading is None else list(self.reading.at),

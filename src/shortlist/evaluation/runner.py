@@ -16,12 +16,13 @@ from shortlist.evaluation.experiment import Example, Experiment, System
 from shortlist.evaluation.feed import Feed, length, reiterable
 from shortlist.evaluation.journal import Journal, begun_with, open_folder
 from shortlist.evaluation.manifest import environment
-from shortlist.evaluation.plan import FirstStage, Plan
+from shortlist.evaluation.plan import Plan
 from shortlist.evaluation.reading import ANSWER_MEASURES, ReadAt, ReadingPlan
 from shortlist.evaluation.tally import Queries, Tally
 from shortlist.metrics import Measure, parse_measure
 from shortlist.reading.base import Reader
 from shortlist.rerankers.base import Ranker
+from shortlist.rerankers.compose import FirstStage
 from shortlist.types import Qrels, RerankRequest
 
 Requests: TypeAlias = Callable[[], Iterable[RerankRequest]] | Iterable[RerankRequest]
@@ -77,7 +78,7 @@ def evaluate(
     wanted = None if query_ids is None else frozenset(query_ids)
     plan = Plan(qrels, parsed, reading, depth, wanted)
     chosen = plan.focus(focus)
-    systems = (FirstStage(first_stage), *rankers)
+    systems = (FirstStage(name=first_stage), *rankers)
     names = [system.name for system in systems]
     if len(set(names)) < len(names):
         raise InvalidInput(f"two systems have one name: {names}; give each its own")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Generic, Literal, Protocol, cast
 
 from shortlist.errors import InvalidInput, JudgementFailed
@@ -56,6 +57,20 @@ class Ranker(Protocol):
 
     def rerank(self, requests: Iterable[RerankRequest], /) -> Iterator[Ranking]:
         """One ranking a request, in the same order, as they get ready; requests are read as they are needed."""
+
+
+def identity_of(ranker: Ranker) -> str | None:
+    """Everything that decides a ranker's rankings, as far as it tells (those made of rankers tell their parts')."""
+    told = getattr(ranker, "identity", None)
+    return None if told is None else str(told)
+
+
+def named(function: object) -> str:
+    """A function by its name, a partial one with what it was given: for identities, which a repr's address would spoil."""
+    if isinstance(function, partial):
+        told = [*map(repr, function.args), *(f"{key}={value!r}" for key, value in sorted(function.keywords.items()))]
+        return f"{named(function.func)}({', '.join(told)})"
+    return getattr(function, "__qualname__", None) or repr(function)
 
 
 @dataclass(frozen=True, kw_only=True)

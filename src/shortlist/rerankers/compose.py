@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from shortlist.errors import InvalidInput
-from shortlist.rerankers.base import Ranker
+from shortlist.rerankers.base import Ranker, identity_of
 from shortlist.rerankers.cutoffs import Rule, cut
 from shortlist.types import Ranking, RerankRequest, Status
 
@@ -17,6 +17,11 @@ class FirstStage:
     """Leaves the first stage's order as it is; its scores are the ranking's, if every candidate has one."""
 
     name: str = "first stage"
+
+    @property
+    def identity(self) -> str:
+        """It has no settings."""
+        return "input order"
 
     def rerank(self, requests: Iterable[RerankRequest], /) -> Iterator[Ranking]:
         """One ranking a request, in order."""
@@ -41,6 +46,11 @@ class Keep:
     def name(self) -> str:
         """The ranker's."""
         return self.ranker.name
+
+    @property
+    def identity(self) -> str:
+        """The ranker's and the rule's."""
+        return f"{identity_of(self.ranker)} keep {self.rule!r}"
 
     def rerank(self, requests: Iterable[RerankRequest], /) -> Iterator[Ranking]:
         """One ranking a request, in order."""
@@ -67,6 +77,11 @@ class Cascade:
                 raise InvalidInput(f"cascade: depth {depth} for {ranker.name!r}; give 1 or more, or None for all")
         if not self.name:
             object.__setattr__(self, "name", " >> ".join(ranker.name for ranker, _ in self.stages))
+
+    @property
+    def identity(self) -> str:
+        """Those of its stages, with their depths."""
+        return " >> ".join(f"{identity_of(ranker)} depth {depth}" for ranker, depth in self.stages)
 
     def rerank(self, requests: Iterable[RerankRequest], /) -> Iterator[Ranking]:
         """One ranking a request, in order; requests are read as the first ranker needs them."""

@@ -17,7 +17,7 @@ from operator import mul
 from typing import TypeAlias
 
 from shortlist.errors import InvalidInput
-from shortlist.rerankers.base import Ranker
+from shortlist.rerankers.base import Ranker, identity_of, named
 from shortlist.rerankers.compose import first_stage
 from shortlist.rerankers.merge import in_unit_range, standardised
 from shortlist.types import Ranking, RerankRequest, Status, Usage
@@ -88,6 +88,11 @@ class Fused:
         """The ranker's, marked as fused."""
         return f"{self.ranker.name} + first stage"
 
+    @property
+    def identity(self) -> str:
+        """The ranker's, with method and weight."""
+        return f"{identity_of(self.ranker)} fused by {named(self.method)}, first stage's share {self.weight}"
+
     def rerank(self, requests: Iterable[RerankRequest], /) -> Iterator[Ranking]:
         """One ranking a request, in order."""
         return map(self._fuse, self.ranker.rerank(requests))
@@ -121,6 +126,12 @@ class Ensemble:
             )
         if not self.name:
             object.__setattr__(self, "name", " + ".join(ranker.name for ranker in self.rankers))
+
+    @property
+    def identity(self) -> str:
+        """Those of its rankers, with method and weights."""
+        rankers = " + ".join(str(identity_of(ranker)) for ranker in self.rankers)
+        return f"{rankers} fused by {named(self.method)}, weights {self.weights}"
 
     def rerank(self, requests: Iterable[RerankRequest], /) -> Iterator[Ranking]:
         """One ranking a request, in order; requests are held only until the slowest ranker has taken them."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
-from functools import partial
 
 from shortlist.errors import InvalidInput
+from shortlist.rerankers.base import named
 from shortlist.rerankers.designs import Design, disjoint, interval
 from shortlist.rerankers.merge import impute
 from shortlist.rerankers.mergers import Graded, Merger, anchored, mean
@@ -47,8 +47,8 @@ class Groups:
 
     def __repr__(self) -> str:  # functions by their names: a repr is part of a reranker's identity
         return (
-            f"Groups(size={self.size}, design={_named(self.design)}, repeats={self.repeats}, "
-            f"anchors={self.anchors}, merger={_named(self.merger)}, seed={self.seed})"
+            f"Groups(size={self.size}, design={named(self.design)}, repeats={self.repeats}, "
+            f"anchors={self.anchors}, merger={named(self.merger)}, seed={self.seed})"
         )
 
     def flow(self, request: RerankRequest, /) -> Flow[ScoredJudgement]:
@@ -87,10 +87,3 @@ def _with_anchors(group: list[int], anchors: tuple[int, ...], rng: random.Random
     for anchor in anchors:
         mixed.insert(rng.randrange(len(mixed) + 1), anchor)
     return mixed
-
-
-def _named(function: object) -> str:
-    if isinstance(function, partial):
-        told = [*map(repr, function.args), *(f"{key}={value!r}" for key, value in sorted(function.keywords.items()))]
-        return f"{_named(function.func)}({', '.join(told)})"
-    return getattr(function, "__qualname__", None) or repr(function)
