@@ -17,7 +17,7 @@ from shortlist.reading.base import Answer, Reader, Reading
 from shortlist.reading.readers import LLMReader
 from shortlist.rerankers.base import Ranker
 from shortlist.rerankers.catalog import open_reranker
-from shortlist.rerankers.spec import Options
+from shortlist.rerankers.spec import Options, read_options
 from shortlist.text.answering import AnswerShort
 from shortlist.types import Candidate, Document, Query, Ranking, RerankRequest
 
@@ -27,8 +27,8 @@ def open_reader(name: str, *, store: Store | None = None) -> Reader:
 
     The model is a catalog name, a hub id, a path, or ``openai:MODEL@URL``.
     """
-    model, _, query = name.partition("?") if not name.startswith("openai:") else _split(name)
-    options = Options(name, dict(pair.split("=", 1) for pair in query.split("&") if "=" in pair))
+    model, _, query = name.rpartition("?") if "?" in name else (name, "", "")
+    options = Options(name, read_options(query, name))
     prompt = AnswerShort(
         passage_tokens=options.whole("passage_tokens", 256), allow_abstain=options.flag("abstain", default=True)
     )
@@ -42,11 +42,6 @@ def open_reader(name: str, *, store: Store | None = None) -> Reader:
     llm = open_llm(model, engine=engine, concurrency=concurrency, context=context)
     llm = llm if store is None else cached(llm, store)
     return LLMReader(completer=llm, prompt=prompt, max_tokens=max_tokens, closed_book=closed_book)
-
-
-def _split(name: str) -> tuple[str, str, str]:
-    before, mark, after = name.rpartition("?")
-    return (before, mark, after) if mark else (name, "", "")
 
 
 class Shortlist:

@@ -15,7 +15,7 @@ from shortlist.rerankers.catalog import open_reranker
 from shortlist.retrieval.bm25 import BM25
 
 RERANKED = "cross-encoder:minilm-l12"
-DYNAMIC = f"{RERANKED}?keep=gap:5"
+DYNAMIC = f"{RERANKED}?keep=gap:3"
 DEPTH = 50
 
 
@@ -55,7 +55,7 @@ def run_demo(
         collection.qrels(),
         ["nDCG@10", "RR@10"],
         first_stage="bm25",
-        reader=open_reader(f"{reader}?passage_tokens=160&max_tokens=24", store=store),
+        reader=open_reader(f"{reader}?passage_tokens=96&max_tokens=16", store=store),
         read_at=(3, "auto"),
         answer_measures=("EM", "F1"),
         query_ids=[query.id for query in asked],

@@ -102,6 +102,8 @@ class RerankRequest:
     @classmethod
     def of(cls, query: str | Query, passages: Iterable[str | Document | Candidate]) -> Self:
         """A request from whatever is at hand; a plain string becomes a document whose id is its position, from 0."""
+        if isinstance(passages, str | Document | Candidate):
+            raise InvalidRequest(f"passages is one {type(passages).__name__}; give a list of them")
         asked = Query(text=query) if isinstance(query, str) else query
         return cls(asked, tuple(_candidate(passage, place) for place, passage in enumerate(passages)))
 
@@ -126,16 +128,22 @@ def _candidate(passage: str | Document | Candidate, place: int) -> Candidate:
 # ------------------------------------------------------------------------------------------------ what a model says
 
 
+QUERY_CUT = "the query was cut to fit its token budget"
+"""The problem that a ranking or an answer tells when the model saw less than the whole query."""
+
+
 @dataclass(frozen=True, slots=True)
 class Slate:
     """The passages put before the model in one call: one, a pair, a set, a window, a group.
 
-    ``truncated`` holds the positions of passages that were cut to fit their token budget.
+    ``truncated`` holds the positions of passages that were cut to fit their token budget, ``query_truncated`` whether
+    the query was.
     """
 
     query: Query
     candidates: tuple[Candidate, ...]
     truncated: tuple[int, ...] = ()
+    query_truncated: bool = False
 
     def __len__(self) -> int:
         return len(self.candidates)

@@ -41,7 +41,7 @@ def test_what_turns_tell():
         turn(Status.FAILED, problems=("no digits",)),
     ]
     ranking = account(Ranking.of(REQUEST, range(3)), turns)
-    assert ranking.problems == ("no digits (×2)", "timed out")
+    assert ranking.problems == ("timed out", "no digits (×2)")
     assert ranking.reasoning == ("because",)
     assert ranking.usage == Usage(3, 15, 2)
     assert ranking.truncated == 2  # two passages, one of them shown cut twice

@@ -105,5 +105,5 @@ def test_configuration_is_checked():
         PointwiseRating(scoring="mean")
     with pytest.raises(ValueError, match="reasoning of prompt 'pointwise-rating' is 'yes'; give a value of type bool"):
         PointwiseRating(reasoning="yes")
-    with pytest.raises(ValueError, match="passage_tokens is 0"):
+    with pytest.raises(ValueError, match="passage_tokens 0"):
         PointwiseYesNo(passage_tokens=0)

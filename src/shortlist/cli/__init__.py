@@ -38,8 +38,12 @@ def run(arguments: list[str]) -> int:
         err.print(f"error: {error}", style="red", markup=False, soft_wrap=True)
         return error.exit_code
     except (KeyboardInterrupt, typer.Abort):
-        err.print("interrupted; jobs that write files go on with --resume", style="yellow")
-        return 130
+        code = 130  # typer gives this code too, or raises, as its version may be
     except BrokenPipeError:
         return 0
+    except OSError as error:
+        err.print(f"error: {error}", style="red", markup=False, soft_wrap=True)
+        return 1
+    if code == 130:
+        err.print("interrupted; jobs that write files go on with --resume", style="yellow")
     return code if isinstance(code, int) else 0

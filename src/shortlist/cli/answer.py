@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,13 +10,14 @@ import typer
 
 from shortlist.api import open_reader
 from shortlist.cli import options
-from shortlist.cli.common import joined, open_store
+from shortlist.cli.common import begun, check_output, joined, open_store
 from shortlist.cli.console import note, progress, put_json, warn
 from shortlist.cli.notes import read_cutoffs
-from shortlist.data import Missing, ResumableWriter, open_collection
+from shortlist.data import Missing, ResumableWriter, open_collection, read_jsonl
 from shortlist.errors import BackendError, InvalidInput
 from shortlist.metrics import exact_match, token_f1
 from shortlist.reading.base import Answer, Reading
+from shortlist.types import Status
 
 Reader = Annotated[
     str,
@@ -49,16 +49,21 @@ def answer(
 
     Example: `shortlist answer --data my-corpus --run out.trec --reader smollm2-135m --k 3 --output answers.jsonl`
     """
+    check_output(output, run)
     keep = _keep(k, run)
     missing = Missing()
     asked = joined(open_collection(data), run, 1000, split=split, file=queries, limit=limit, missing=missing)
-    model = open_reader(reader, store=open_store(cache))
+    model, asked = open_reader(reader, store=open_store(cache)), begun(asked)
     if not resume:
         output.unlink(missing_ok=True)
-    scored: list[tuple[float, float]] = []
-    failed, last_error, tokens = 0, "", 0
+    tally = _Tally()
     with ResumableWriter.jsonl(output) as writer, progress("reading") as bar:
         done = frozenset(writer.done)
+        if done:
+            note(f"{len(done)} queries of {output} are done; going on with the others")
+            for _, earlier in read_jsonl(output):
+                tally.add(earlier)
+        tally.fresh_failures = 0
         readings = (
             Reading(request.query, tuple(c.document for c in request.candidates[: keep(request.query.id)]))
             for request in asked
@@ -67,27 +72,44 @@ def answer(
         for given in bar.watch(model.read(readings)):
             record = _record(given)
             writer.write_record(given.reading.query.id, record)
-            failed += given.status.value == "failed"
-            last_error = given.error or last_error
-            tokens += given.usage.tokens
-            if "f1" in record:
-                scored.append((record["em"], record["f1"]))
-        count = len(writer.done)
-    told: dict[str, Any] = {"output": str(output), "answers": count, "failed": failed, "tokens": tokens}
-    if scored:
-        told |= {"em": statistics.fmean(em for em, _ in scored), "f1": statistics.fmean(f1 for _, f1 in scored)}
-    put_json(told) if json else _say(told)
-    if failed:
-        warn(f"{failed} readings failed and count as wrong: {last_error or 'the reply could not be read'}")
-    if failed and failed == count - len(done):
-        raise BackendError(f"not one answer could be read: {last_error or 'no reply could be read'}")
+            tally.add(record)
+            tally.tokens += given.usage.tokens
+    told = tally.told(output)
+    put_json({**told, "missing_texts": missing.count}) if json else _say(told)
+    if missing.count:
+        warn(f"{missing.count} passages have no text in the corpus and were left out, as {missing.examples[0]}")
+    if tally.failed:
+        warn(f"{tally.failed} readings failed and count as wrong: {tally.last_problem or 'no reply could be read'}")
+    if tally.fresh_failures and tally.fresh_failures == tally.count - len(done):
+        raise BackendError(f"not one answer could be read: {tally.last_problem or 'no reply could be read'}")
+
+
+class _Tally:
+    """What all answers of the output come to, those of an interrupted job included (but for its tokens)."""
+
+    def __init__(self) -> None:
+        self.count = self.failed = self.fresh_failures = self.scored = self.tokens = 0
+        self.em = self.f1 = 0.0
+        self.last_problem = ""
+
+    def add(self, record: Mapping[str, Any]) -> None:
+        self.count += 1
+        if record["status"] == Status.FAILED.value:
+            self.failed, self.fresh_failures = self.failed + 1, self.fresh_failures + 1
+            self.last_problem = next(reversed(record.get("problems") or [self.last_problem]))
+        if "f1" in record:
+            self.scored, self.em, self.f1 = self.scored + 1, self.em + record["em"], self.f1 + record["f1"]
+
+    def told(self, output: Path) -> dict[str, Any]:
+        told = {"output": str(output), "answers": self.count, "failed": self.failed, "tokens": self.tokens}
+        return told | ({"em": self.em / self.scored, "f1": self.f1 / self.scored} if self.scored else {})
 
 
 def _keep(k: str, run: Path) -> Callable[[str], int | None]:
     if k == "auto":
         cutoffs = read_cutoffs(run)
         return cutoffs.get
-    if not k.isdigit():
+    if not k.isdecimal():
         raise InvalidInput(f"--k {k}: give a whole number, or auto")
     return lambda _query_id: int(k)
 

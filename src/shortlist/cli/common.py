@@ -5,12 +5,15 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 from shortlist.backends.cache import Store
 from shortlist.data import Collection, Missing, RunFile, read_queries, requests
 from shortlist.data.requests import fail_on_missing
 from shortlist.errors import InvalidInput
 from shortlist.types import Query, RerankRequest
+
+T = TypeVar("T")
 
 
 def chosen_queries(
@@ -43,3 +46,17 @@ def joined(
 def open_store(path: Path | None) -> Store | None:
     """The cache file, if one is wanted."""
     return None if path is None else Store(path)
+
+
+def begun(items: Iterable[T]) -> Iterator[T]:
+    """The same items, the first one read already: a bad input shows before an earlier output is thrown away."""
+    source = iter(items)
+    return itertools.chain(list(itertools.islice(source, 1)), source)
+
+
+def check_output(output: Path, *inputs: Path | None) -> None:
+    """Refuse to write to a folder, or over what is read."""
+    if output.is_dir():
+        raise InvalidInput(f"--output {output} is a folder; give the name of a file to write")
+    if any(path is not None and path.exists() and output.exists() and output.samefile(path) for path in inputs):
+        raise InvalidInput(f"{output} is read and written in one; give --output another name")

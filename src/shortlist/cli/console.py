@@ -14,8 +14,8 @@ from rich.progress import TimeRemainingColumn as Remaining
 
 T = TypeVar("T")
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+out = Console(highlight=False, markup=False)  # passages and ids may hold square brackets
+err = Console(stderr=True, highlight=False, markup=False)
 
 
 def note(text: str) -> None:
@@ -36,7 +36,7 @@ def put_json(value: Any) -> None:
 @contextlib.contextmanager
 def progress(task: str, total: int | None = None) -> Iterator[Any]:
     """A bar on standard error with an ``advance`` method; on anything but a terminal it shows nothing."""
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeElapsedColumn(), Remaining(), console=err, transient=True) as bar:
         yield _Bar(bar, bar.add_task(task, total=total))
 

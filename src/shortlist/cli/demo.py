@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Optional
 
@@ -25,9 +26,13 @@ def demo(
     Some 6,000 passages (the language reference and the standard library's docstrings) and 70 questions written for this.
     BM25 finds 50 candidates for each, a cross-encoder reranks them, a cutoff rule keeps as many as stand out, and a
     small language model reads the answers.
+
+    Example: `shortlist demo --output demo-out --limit 20`
     """
+    from shortlist.backends.threads import cores
     from shortlist.demo import run_demo
 
+    os.environ.setdefault("SHORTLIST_THREADS", str(min(8, cores())))  # nothing else is asked of the machine meanwhile
     with progress("demo") as bar:
         done = run_demo(output, reader=reader, limit=limit, cache=cache, on_progress=bar.show, say=note)
     publish(done, output / "results.json", output / "report.html")

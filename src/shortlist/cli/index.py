@@ -12,7 +12,7 @@ import typer
 from shortlist.cli import options
 from shortlist.cli.console import note, progress, put_json
 from shortlist.data import open_collection
-from shortlist.retrieval.open import build_index, index_kinds
+from shortlist.retrieval.open import build_index, index_kinds, needs_embedder
 from shortlist.types import Document
 
 Embedder = Annotated[str, typer.Option("--embedder", metavar="MODEL", help="The model of a dense or hybrid index.")]
@@ -37,7 +37,7 @@ def index(
 
     corpus = open_collection(data).corpus
     start = time.perf_counter()
-    model = open_embedder(embedder) if retriever != "bm25" else None
+    model = open_embedder(embedder) if needs_embedder(retriever) else None
     with progress(f"indexing {len(corpus):,} passages", len(corpus) * (2 if retriever == "hybrid" else 1)) as bar:
 
         def documents() -> Iterator[Document]:

@@ -23,6 +23,8 @@ def models(
     """List the models known by name, whether they are here, and the kinds of reranker.
 
     Any hub id, local folder, .gguf file or openai:MODEL@URL serves as well as these names.
+
+    Example: `shortlist models --fetch minilm-l12`
     """
     if fetch is not None:
         local = resolve(fetch, progress=note)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -13,12 +14,12 @@ import typer
 from rich.table import Table
 
 from shortlist.cli import options
-from shortlist.cli.common import joined, open_store
+from shortlist.cli.common import begun, check_output, joined, open_store
 from shortlist.cli.console import note, out, progress, put_json, warn
 from shortlist.cli.notes import note_of, notes_path
 from shortlist.data import Missing, ResumableWriter, open_collection, ranking_to_json, read_requests
 from shortlist.data.exchange import FORMATS, find_format, to_record
-from shortlist.errors import BackendError, InvalidInput
+from shortlist.errors import BackendError, InvalidInput, UnknownName
 from shortlist.rerankers.base import Ranker
 from shortlist.rerankers.catalog import open_reranker
 from shortlist.types import Document, Ranking, RerankRequest, Status, Usage
@@ -73,14 +74,19 @@ def rerank(
 
     `shortlist rerank -q "how do I close a file" --reranker cross-encoder:minilm-l12 notes/*.txt`
     """
+    if query is not None:
+        _only_one(data, run, requests, output, output_format, split, queries)
+    elif files or lines:
+        raise InvalidInput(f"files to rank ({', '.join(map(str, files or []))}) go with --query TEXT")
     ranker = open_reranker(reranker, store=open_store(cache), on_error=on_error)
     if query is not None:
         _one(ranker, RerankRequest.of(query, _passages(files or [], lines=lines)), json=json)
         return
     if output is None:
         raise InvalidInput("give --output FILE to write the rankings to (or a single --query)")
+    check_output(output, run, requests)
     missing = Missing()
-    asked = _requests(data, run, requests, depth, split, queries, limit, missing)
+    asked = begun(_requests(data, run, requests, depth, split, queries, limit, missing))
     tally = _write(ranker, asked, output, output_format, resume=resume)
     told = tally.told(output)
     if missing.count:
@@ -101,8 +107,9 @@ def _requests(
     missing: Missing,
 ) -> Iterator[RerankRequest]:
     if requests is not None and run is None:
-        found = (request.head(depth) for request in read_requests(requests))
-        return (request for place, request in enumerate(found) if limit is None or place < limit)
+        if split is not None or queries is not None:
+            raise InvalidInput("--split and --queries choose among the queries of a --run; --requests has its own")
+        return (request.head(depth) for request in itertools.islice(read_requests(requests), limit))
     if data is None or run is None or requests is not None:
         raise InvalidInput("give --data DIR with --run FILE, or --requests FILE, or --query TEXT")
     return joined(open_collection(data), run, depth, split=split, file=queries, limit=limit, missing=missing)
@@ -114,6 +121,7 @@ class _Tally:
     def __init__(self) -> None:
         self.statuses: Counter[str] = Counter()
         self.usage, self.truncated, self.kept, self.cut, self.problem = Usage(), 0, 0, 0, ""
+        self.before = 0
 
     def add(self, ranking: Ranking) -> None:
         self.statuses[ranking.status.value] += 1
@@ -128,6 +136,7 @@ class _Tally:
         return {
             "output": str(output),
             "rankings": sum(self.statuses.values()),
+            "done_before": self.before,
             "statuses": dict(self.statuses),
             "kept_on_average": round(self.kept / self.cut, 2) if self.cut else None,
             "truncated_passages": self.truncated,
@@ -142,7 +151,7 @@ class _Tally:
 def _write(
     ranker: Ranker, requests: Iterator[RerankRequest], output: Path, form: str | None, *, resume: bool
 ) -> _Tally:
-    form = form or ("trec" if output.suffix in _TREC else "jsonl")
+    form = _form(form or ("trec" if output.suffix in _TREC else "jsonl"))
     trec = form == "trec"
     target, notes = (output, notes_path(output)) if trec else (output, None)
     if not resume:
@@ -153,6 +162,7 @@ def _write(
         writer = stack.enter_context(ResumableWriter.trec(target) if trec else ResumableWriter.jsonl(target))
         beside = stack.enter_context(ResumableWriter.jsonl(notes)) if notes else None
         done = frozenset(writer.done)
+        tally.before = len(done)
         if done:
             note(f"{len(done)} queries of {output} are done; going on with the others")
         bar = stack.enter_context(progress("reranking"))
@@ -166,6 +176,13 @@ def _write(
             if beside is not None and ranking.query.id not in beside.done:
                 beside.write_record(ranking.query.id, note_of(ranking))
     return tally
+
+
+def _form(name: str) -> str:
+    known = ("trec", "jsonl", *FORMATS)
+    if name not in known:
+        raise UnknownName("output format", name, known)
+    return name
 
 
 def _record(ranking: Ranking, form: str) -> dict[str, Any]:
@@ -192,25 +209,48 @@ def _passages(files: list[Path], *, lines: bool) -> Iterable[Document]:
     if not files:
         if sys.stdin.isatty():
             raise InvalidInput("give text files to rank, or passages on standard input, a line each")
-        return [Document(id=str(n), text=line.strip()) for n, line in enumerate(sys.stdin, 1) if line.strip()]
+        return _from_stdin()
     found: list[Document] = []
     for path in files:
         if not path.is_file():
             raise InvalidInput(f"{path} is not a file")
         try:
-            text = path.read_text(encoding="utf-8")
+            text = path.read_text(encoding="utf-8-sig")
         except UnicodeDecodeError as problem:
             raise InvalidInput(f"{path} is not UTF-8 text: {problem}") from None
+        except OSError as problem:
+            raise InvalidInput(f"{path} cannot be read: {problem.strerror}") from None
         split = [line for line in text.splitlines() if line.strip()] if lines else [text]
         found += [Document(id=f"{path}:{n}" if lines else str(path), text=part) for n, part in enumerate(split, 1)]
     return found
+
+
+def _from_stdin() -> list[Document]:
+    try:
+        return [Document(id=str(n), text=line.strip()) for n, line in enumerate(sys.stdin, 1) if line.strip()]
+    except UnicodeDecodeError as problem:
+        raise InvalidInput(f"standard input is not UTF-8 text: {problem}") from None
+
+
+def _only_one(*jobs: object) -> None:
+    if any(option is not None for option in jobs):
+        raise InvalidInput(
+            "--query ranks files or standard input and prints the ranking (--json prints all of it); "
+            "--data, --run, --requests, --split, --queries, --output and --output-format are for many queries"
+        )
 
 
 def _one(ranker: Ranker, request: RerankRequest, *, json: bool) -> None:
     (ranking,) = ranker.rerank([request])
     if json:
         put_json(ranking_to_json(ranking))
-        return
+    else:
+        _show(ranking)
+    if ranking.status is Status.FAILED and len(ranking):
+        raise BackendError("the passages could not be judged; they stand in their first order")
+
+
+def _show(ranking: Ranking) -> None:
     table = Table("rank", "was", "score", "id", "passage", box=None, pad_edge=False)
     scores = ranking.scores or [None] * len(ranking)
     for rank, (place, score) in enumerate(zip(ranking.order, scores, strict=True), 1):
@@ -223,5 +263,3 @@ def _one(ranker: Ranker, request: RerankRequest, *, json: bool) -> None:
     out.print(table)
     if ranking.status is not Status.OK:
         warn(f"status {ranking.status.value}: {'; '.join(ranking.problems)}")
-    if ranking.status is Status.FAILED and len(ranking):
-        raise BackendError("the passages could not be judged; they stand in their first order")

@@ -9,7 +9,7 @@ from typing import Annotated, Optional
 import typer
 
 from shortlist.cli import options
-from shortlist.cli.common import chosen_queries
+from shortlist.cli.common import check_output, chosen_queries
 from shortlist.cli.console import note, progress, put_json, warn
 from shortlist.cli.index import Embedder
 from shortlist.data import Collection, ResumableWriter, open_collection
@@ -17,7 +17,7 @@ from shortlist.data.trec import run_block
 from shortlist.errors import InvalidInput
 from shortlist.retrieval.base import Retriever
 from shortlist.retrieval.expansion import Expanded, Query2doc
-from shortlist.retrieval.open import build_index, open_index
+from shortlist.retrieval.open import build_index, needs_embedder, open_index
 
 
 def retrieve(
@@ -49,11 +49,12 @@ def retrieve(
     with tempfile.TemporaryDirectory() as scratch:
         found = _retriever(collection, retriever, embedder, index, Path(scratch))
         search = _expanded(found, expand, cache)
+        asked = chosen_queries(collection, split=split, file=queries, limit=limit)
+        check_output(output)
         if not resume:
             output.unlink(missing_ok=True)
         with ResumableWriter.trec(output) as writer, progress("retrieving") as bar:
             done = frozenset(writer.done)
-            asked = chosen_queries(collection, split=split, file=queries, limit=limit)
             left = (query for query in asked if query.id not in done)
             empty = 0
             for hits in bar.watch(search.retrieve(left, depth=depth)):
@@ -71,7 +72,7 @@ def retrieve(
 def _retriever(collection: Collection, kind: str, embedder: str, index: Path | None, scratch: Path) -> Retriever:
     from shortlist.backends.open import open_embedder
 
-    model = open_embedder(embedder) if kind != "bm25" else None
+    model = open_embedder(embedder) if needs_embedder(kind) else None
     if index is not None:
         return open_index(index, kind, embedder=model)
     return build_index(kind, lambda: iter(collection.corpus.values()), scratch, embedder=model)

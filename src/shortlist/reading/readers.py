@@ -13,7 +13,7 @@ from shortlist.errors import InvalidInput
 from shortlist.reading.base import Answer, Reading
 from shortlist.text.answering import AnswerShort
 from shortlist.text.truncation import approximate_cut, cut_slate
-from shortlist.types import Candidate, Document, Slate, Status
+from shortlist.types import QUERY_CUT, Candidate, Slate, Status
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,31 +48,32 @@ class LLMReader:
     def _read(self, readings: list[Reading]) -> Iterator[Answer]:
         asked = [i for i, reading in enumerate(readings) if reading.documents or self.closed_book]
         shown = {i: self._cut(readings[i]) for i in asked}
-        asks = [self._ask(readings[i], shown[i][0]) for i in asked]
+        asks = [self._ask(shown[i]) for i in asked]
         start = time.perf_counter()
         completions = dict(zip(asked, self.completer.complete(asks) if asks else [], strict=True))
         each = (time.perf_counter() - start) / max(1, len(asks))
         for i, reading in enumerate(readings):
             if i in completions:
-                yield self._answer(reading, completions[i], shown[i][1], each)
+                yield self._answer(reading, completions[i], shown[i], each)
             else:
                 yield Answer(text=None, reading=reading)
 
-    def _cut(self, reading: Reading) -> tuple[tuple[Document, ...], int]:
+    def _cut(self, reading: Reading) -> Slate:
         cut = self.completer.cut if isinstance(self.completer, Cuts) else approximate_cut
         slate = Slate(reading.query, tuple(Candidate(document) for document in reading.documents))
-        slate = cut_slate(slate, self.prompt.passage_tokens, cut)
-        return slate.documents, len(slate.truncated)
+        return cut_slate(slate, self.prompt.passage_tokens, cut, query_tokens=self.prompt.query_tokens)
 
-    def _ask(self, reading: Reading, documents: tuple[Document, ...]) -> Ask:
-        messages = self.prompt.render(reading.query, documents)
+    def _ask(self, slate: Slate) -> Ask:
+        messages = self.prompt.render(slate.query, slate.documents)
         return Ask(messages=messages, max_tokens=self.max_tokens or self.prompt.reply_tokens())
 
-    def _answer(self, reading: Reading, completion: Completion, truncated: int, seconds: float) -> Answer:
+    def _answer(self, reading: Reading, completion: Completion, shown: Slate, seconds: float) -> Answer:
         usage = completion.usage if completion.usage.seconds else replace(completion.usage, seconds=seconds)
         if completion.error is not None:
             told: dict[str, Any] = {"text": None, "status": Status.FAILED, "error": completion.error}
         else:
             text, status, problems = self.prompt.parse(completion.text)
             told = {"text": text, "status": status, "problems": tuple(problems)}
-        return Answer(reading=reading, usage=usage, truncated=truncated, **told)
+        if shown.query_truncated:
+            told["problems"] = (*told.get("problems", ()), QUERY_CUT)
+        return Answer(reading=reading, usage=usage, truncated=len(shown.truncated), **told)

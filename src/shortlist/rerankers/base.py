@@ -15,6 +15,7 @@ from typing import Any, Generic, Literal, Protocol, cast
 from shortlist.errors import InvalidInput, JudgementFailed
 from shortlist.rerankers.drivers import Driver, Finished, Rounds
 from shortlist.types import (
+    QUERY_CUT,
     Flow,
     J,
     J_co,
@@ -146,12 +147,13 @@ def account(ranking: Ranking, turns: Sequence[Turn[Verdict]]) -> Ranking:
 def _problems(turns: Sequence[Turn[Verdict]]) -> tuple[str, ...]:
     seen: dict[str, int] = {}
     for turn in turns:
-        for problem in (*turn.verdict.problems, *([turn.error] if turn.error else [])):
+        told = (*([turn.error] if turn.error else []), *turn.verdict.problems)  # the cause first
+        for problem in (*told, QUERY_CUT) if turn.slate.query_truncated else told:
             seen[problem] = seen.get(problem, 0) + 1
-    told = [problem if times == 1 else f"{problem} (×{times})" for problem, times in seen.items()]
-    if len(told) > MAX_PROBLEMS:
-        told[MAX_PROBLEMS - 1 :] = [f"{len(told) - MAX_PROBLEMS + 1} more kinds of problem"]
-    return tuple(told)
+    lines = [problem if times == 1 else f"{problem} (×{times})" for problem, times in seen.items()]
+    if len(lines) > MAX_PROBLEMS:
+        lines[MAX_PROBLEMS - 1 :] = [f"{len(lines) - MAX_PROBLEMS + 1} more kinds of problem"]
+    return tuple(lines)
 
 
 def rollouts_of(reranker: Reranker[Any], request: RerankRequest) -> Rollout:

@@ -268,11 +268,12 @@ def dynamic(order: Order) -> Made:
 def open_reranker(name: str, *, store: Store | None = None, on_error: str = "report") -> Ranker:
     """The reranker that a name stands for: ``KIND:MODEL?options``, a checkpoint folder, or a chain of them.
 
-    In a chain ``A >> B?depth=20`` the second reranks the first 20 of the first's order. Options of every kind:
+    In a chain ``A >> B?depth=20`` the second reranks the first 20 of the first's order; alone, ``depth`` is how many of
+    the candidates are reranked. Options of every kind:
     ``fuse=rrf|z-score|min-max`` with ``weight`` (the first stage's share), ``keep=top:K|threshold:S|gap|tokens:N``.
     """
     stages = [(_open_link(link, store, on_error)) for link in links(name)]
-    if len(stages) == 1:
+    if len(stages) == 1 and stages[0][1] is None:
         return stages[0][0]
     return Cascade(tuple(stages), name=name)
 
@@ -327,15 +328,30 @@ def _read_checkpoint(link: str) -> tuple[Spec, PromptBase | None]:
     assert path is not None  # noqa: S101 - the caller has looked
     try:
         told = json.loads(path.read_text(encoding="utf-8"))
-        options = {name: str(value) for name, value in told.get("options", {}).items()}
-        prompt = PromptBase.from_json(told["prompt"]) if told.get("prompt") else None
+        options = {name: str(value) for name, value in told.get("options", {}).items() if value is not None}
+        prompt = _trained_with(told, path)
         name = told["kind"]
+    except InvalidFile:
+        raise
     except (ValueError, KeyError, TypeError, AttributeError) as problem:
         raise InvalidFile(path, f"not a reranker's configuration: {problem}") from problem
     if name not in KINDS:
         raise UnknownName("reranker kind", name, KINDS)
     given = Spec.parse(f"{name}:x?{link.partition('?')[2]}" if "?" in link else f"{name}:x", KINDS).options
     return Spec(name, str(path.parent), {**options, **given}, link), prompt
+
+
+def _trained_with(told: dict[str, Any], path: Path) -> PromptBase | None:
+    """The prompt of a checkpoint; one that no longer shows what it showed in training is an error, not a surprise."""
+    prompt = PromptBase.from_json(told["prompt"]) if told.get("prompt") else None
+    wanted = told.get("prompt_sha256")
+    found = None if prompt is None else prompt.fingerprint
+    if wanted is not None and wanted != found:
+        problem = (
+            f"its prompt is not the one it was trained with (sha256 {wanted[:12]}…, here {(found or 'none')[:12]}…)"
+        )
+        raise InvalidFile(path, f"{problem}; use the version of shortlist that trained it")
+    return prompt
 
 
 def save_checkpoint_config(folder: Path, kind_name: str, options: dict[str, Any], prompt: PromptBase | None) -> None:

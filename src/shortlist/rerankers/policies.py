@@ -32,8 +32,11 @@ from shortlist.text.truncation import Cut, approximate_cut, cut_slate
 from shortlist.types import J, Message, Messages, ScoredJudgement, Slate, Status, Turn, Usage
 
 
-def _cutter(backend: Backend) -> Cut:
-    return backend.cut if isinstance(backend, Cuts) else approximate_cut
+def _fitted(slates: Sequence[Slate], prompt: Prompt[J] | LabelPrompt[J], backend: Backend) -> list[Slate]:
+    """The slates with passages and queries within the prompt's budgets, by the backend's own tokenizer if it shows it."""
+    cut: Cut = backend.cut if isinstance(backend, Cuts) else approximate_cut
+    query_tokens = getattr(prompt, "query_tokens", PromptBase.query_tokens)
+    return [cut_slate(slate, prompt.passage_tokens, cut, query_tokens=query_tokens) for slate in slates]
 
 
 def _fingerprint(prompt: object) -> str:
@@ -77,8 +80,7 @@ class TextPolicy(Generic[J]):
 
     def judge(self, slates: Sequence[Slate], /) -> list[Turn[J]]:
         """One turn a slate."""
-        cut = _cutter(self.completer)
-        shown = [cut_slate(slate, self.prompt.passage_tokens, cut) for slate in slates]
+        shown = _fitted(slates, self.prompt, self.completer)
         asks = [self._ask(slate, self.prompt.render(slate)) for slate in shown]
         completions = self._complete(asks)
         turns = [self._read(s, a.messages, c) for s, a, c in zip(shown, asks, completions, strict=True)]
@@ -170,8 +172,7 @@ class LabelPolicy(Generic[J]):
         """One turn a slate."""
         if not slates:
             return []
-        cut = _cutter(self.scorer)
-        shown = [cut_slate(slate, self.prompt.passage_tokens, cut) for slate in slates]
+        shown = _fitted(slates, self.prompt, self.scorer)
         questions = [Question(messages=self.prompt.render(s), labels=self.prompt.labels(s)) for s in shown]
         start = time.perf_counter()
         results = self.scorer.likelihoods(questions)

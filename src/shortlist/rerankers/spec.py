@@ -95,11 +95,16 @@ class Spec:
         kind, _, model = body.partition(":")
         if kind not in set(kinds):
             raise UnknownName("reranker kind", kind, kinds)
-        pairs = parse_qsl(query, keep_blank_values=True)
-        options = dict(pairs)
-        if len(pairs) != len(options) or (query and len(pairs) != query.count("&") + 1):
-            raise InvalidInput(f"options of {text!r} cannot be read; write ?name=value&name=value, each name once")
-        return cls(kind, model, options, text)
+        return cls(kind, model, read_options(query, text), text)
+
+
+def read_options(query: str, owner: str) -> dict[str, str]:
+    """The options of ``name=value&name=value``; ``owner`` is the whole name, for the error's sake."""
+    pairs = parse_qsl(query, keep_blank_values=True)
+    options = dict(pairs)
+    if len(pairs) != len(options) or (query and len(pairs) != query.count("&") + 1):
+        raise InvalidInput(f"options of {owner!r} cannot be read; write ?name=value&name=value, each name once")
+    return options
 
 
 def links(chain: str) -> list[str]:

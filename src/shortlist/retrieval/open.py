@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from shortlist.backends.base import Embedder
-from shortlist.errors import InvalidFile, InvalidInput
+from shortlist.errors import InvalidFile, InvalidInput, UnknownName
 from shortlist.retrieval.base import Retriever
 from shortlist.retrieval.bm25 import BM25
 from shortlist.retrieval.dense import Dense
@@ -24,7 +24,7 @@ def build_index(
     kind: str, documents: Documents, folder: Path, *, embedder: Embedder | None = None, resume: bool = False
 ) -> Retriever:
     """Build the index of a kind into ``folder``: ``folder/bm25``, ``folder/dense``, or both for a hybrid."""
-    _check(kind)
+    needs_embedder(kind)
     folder.mkdir(parents=True, exist_ok=True)
     if kind in {"bm25", "hybrid"}:
         (folder / "bm25").mkdir(exist_ok=True)
@@ -48,7 +48,7 @@ def embedder_of(folder: Path) -> str | None:
 
 def open_index(folder: Path, kind: str, *, embedder: Embedder | None = None) -> Retriever:
     """The retriever of a kind over an index folder."""
-    _check(kind)
+    needs_embedder(kind)
     served = index_kinds(folder)
     if kind not in served:
         raise InvalidFile(folder, f"this index serves {', '.join(served) or 'nothing'}, not {kind}; build it first")
@@ -58,9 +58,11 @@ def open_index(folder: Path, kind: str, *, embedder: Embedder | None = None) -> 
     return dense if kind == "dense" else Hybrid((BM25.load(folder / "bm25"), dense))
 
 
-def _check(kind: str) -> None:
+def needs_embedder(kind: str) -> bool:
+    """Whether a kind needs an embedding model; a kind that there is not is an error that lists the kinds."""
     if kind not in KINDS:
-        raise InvalidInput(f"retriever {kind!r}; give one of {', '.join(KINDS)}")
+        raise UnknownName("retriever", kind, KINDS)
+    return kind != "bm25"
 
 
 def _needed(embedder: Embedder | None, kind: str) -> Embedder:

@@ -11,7 +11,7 @@ from shortlist.text.pairwise import PairwiseChoice
 from shortlist.text.pointwise import PointwiseRating, PointwiseYesNo, QueryLikelihood
 from shortlist.text.setwise import SetwiseChoice
 from shortlist.text.subset import Subset
-from shortlist.text.truncation import approximate_cut, cut_query, cut_slate
+from shortlist.text.truncation import approximate_cut, cut_slate
 
 __all__ = [
     "AnswerShort",
@@ -29,7 +29,6 @@ __all__ = [
     "Subset",
     "approximate_cut",
     "clean",
-    "cut_query",
     "cut_slate",
     "fence",
 ]

@@ -60,6 +60,7 @@ class PromptBase:
     registry: ClassVar[dict[str, type[PromptBase]]] = {}
 
     passage_tokens: int = 256
+    query_tokens: int = 512
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -72,8 +73,9 @@ class PromptBase:
             if isinstance(spec.default, bool | int | str) and type(value) is not type(spec.default):
                 wanted = type(spec.default).__name__
                 raise InvalidInput(f"{spec.name} of prompt {self.kind!r} is {value!r}; give a value of type {wanted}")
-        if self.passage_tokens < 1:
-            raise InvalidInput(f"passage_tokens is {self.passage_tokens}; give 1 or more")
+        if min(self.passage_tokens, self.query_tokens) < 1:
+            told = f"passage_tokens {self.passage_tokens}, query_tokens {self.query_tokens}"
+            raise InvalidInput(f"{told}: give 1 or more")
 
     def to_json(self) -> dict[str, Any]:
         """The prompt as a JSON object."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from shortlist.types import Candidate, Document, Query, Slate
 
@@ -35,21 +35,22 @@ def approximate_count(text: str) -> int:
     return sum(1 for _ in _PIECE.finditer(text))
 
 
-def cut_slate(slate: Slate, max_tokens: int, cut: Cut = approximate_cut) -> Slate:
-    """The slate with every passage (title and text together) within ``max_tokens``, the cut ones noted.
+def cut_slate(slate: Slate, max_tokens: int, cut: Cut = approximate_cut, *, query_tokens: int = 512) -> Slate:
+    """The slate with every passage (title and text together) within ``max_tokens``, the query within ``query_tokens``.
 
-    The text gives way before the title. The caller's documents are left as they are.
+    What was cut is noted in the slate. The text gives way before the title. The caller's documents are left as they are.
     """
     candidates = list(slate.candidates)
-    truncated = list(slate.truncated)
+    truncated = set(slate.truncated)
     for place, candidate in enumerate(candidates):
         shorter, lost = _cut_document(candidate.document, max_tokens, cut)
         if lost:
             candidates[place] = Candidate(shorter, candidate.score)
-            truncated.append(place)
-    if len(truncated) == len(slate.truncated):
+            truncated.add(place)
+    query, lost = _cut_query(slate.query, query_tokens, cut)
+    if not lost and len(truncated) == len(slate.truncated):
         return slate
-    return Slate(slate.query, tuple(candidates), tuple(sorted(set(truncated))))
+    return Slate(query, tuple(candidates), tuple(sorted(truncated)), lost or slate.query_truncated)
 
 
 def _cut_document(document: Document, max_tokens: int, cut: Cut) -> tuple[Document, bool]:
@@ -64,13 +65,12 @@ def _cut_document(document: Document, max_tokens: int, cut: Cut) -> tuple[Docume
     return dataclasses.replace(document, title=title, text=text[len(title) :].lstrip() if title else text), True
 
 
-def cut_query(query: Query, max_tokens: int, cut: Cut = approximate_cut) -> tuple[Query, bool]:
-    """The query within ``max_tokens``, and whether it was cut."""
-    text, lost = cut(query.text[: max_tokens * _CHARACTERS_A_TOKEN], max_tokens)
-    lost = lost or len(query.text) > max_tokens * _CHARACTERS_A_TOKEN
-    return (dataclasses.replace(query, text=text), True) if lost and text.strip() else (query, False)
-
-
-def count_cut(slates: Sequence[Slate]) -> int:
-    """How many passages were shown cut, over all slates."""
-    return sum(len(slate.truncated) for slate in slates)
+def _cut_query(query: Query, max_tokens: int, cut: Cut) -> tuple[Query, bool]:
+    """The query within ``max_tokens``, and whether it was cut; a query of blanks only is never made."""
+    if len(query.text) <= max_tokens:
+        return query, False
+    ample = query.text[: max_tokens * _CHARACTERS_A_TOKEN]
+    text, lost = cut(ample, max_tokens)
+    if (not lost and len(ample) == len(query.text)) or not text.strip():
+        return query, False
+    return dataclasses.replace(query, text=text), True
