@@ -16,7 +16,7 @@ from shortlist.errors import InvalidInput
 from shortlist.reading.base import Answer, Reader, Reading
 from shortlist.reading.readers import LLMReader
 from shortlist.rerankers.base import Ranker
-from shortlist.rerankers.catalog import open_reranker
+from shortlist.rerankers.catalog import llm_options, open_reranker
 from shortlist.rerankers.spec import Options, read_options
 from shortlist.text.answering import AnswerShort
 from shortlist.types import Candidate, Document, Query, Ranking, RerankRequest
@@ -34,12 +34,11 @@ def open_reader(name: str, *, store: Store | None = None) -> Reader:
     )
     max_tokens = options.maybe_whole("max_tokens")
     closed_book = options.flag("closed_book", default=False)
-    context, engine = options.whole("context", 4096), options.text("engine", "auto")
-    concurrency = options.maybe_whole("concurrency")
+    running = llm_options(options)
     options.done()
     if not model:
         raise InvalidInput(f"{name!r} names no model to read with; try smollm2-135m")
-    llm = open_llm(model, engine=engine, concurrency=concurrency, context=context)
+    llm = open_llm(model, running)
     llm = llm if store is None else cached(llm, store)
     return LLMReader(completer=llm, prompt=prompt, max_tokens=max_tokens, closed_book=closed_book)
 

@@ -145,7 +145,7 @@ WRONG = [
     (f"listwise:{SERVER}?strategy=windows", "Did you mean 'window'? Known: tournament, whole, window"),
     (f"listwise:{SERVER}?reasoning=maybe", "neither true nor false"),
     (f"listwise:{SERVER}?temperature=hot", "temperature=hot is not a number"),
-    (f"listwise:{SERVER}?window=0", "size is 0"),
+    (f"listwise:{SERVER}?window=0", "size 0, stride 1"),
     (f"listwise:{SERVER}?window=1&window=2", "each name once"),
     (f"listwise:{SERVER}?concurrency=-1", "concurrency"),
     (f"pointwise:{SERVER}?reasoning=true", "goes with prompt=rating"),
@@ -346,9 +346,11 @@ def test_a_backend_that_tells_no_likelihoods_says_what_to_do(monkeypatch):
 
 
 def test_unknown_engines_list_the_known_ones():
-    for call in (opening.open_llm, opening.open_scorer, opening.open_pair_scorer):
+    for call in (opening.open_llm, opening.open_scorer):
         with pytest.raises(UnknownName, match="auto"):
-            call("m", engine="tensor")
+            call("m", opening.LLMOptions(engine="tensor"))
+    with pytest.raises(UnknownName, match="auto"):
+        opening.open_pair_scorer("m", engine="tensor")
 
 
 def test_a_chain_of_server_models_over_http():

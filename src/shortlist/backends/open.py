@@ -7,30 +7,42 @@ that speaks OpenAI's protocol. ``engine`` overrules the choice.
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Any
 
 from shortlist.backends.base import Completer, Embedder, PairScorer, Scorer
 from shortlist.errors import InvalidInput, UnknownName
 
 SERVER = "openai:"
 
-LLMEngine: TypeAlias = Literal["auto", "gguf", "transformers", "vllm"]
-PairEngine: TypeAlias = Literal["auto", "onnx", "transformers", "sentence-transformers"]
 LLM_ENGINES = ("auto", "gguf", "transformers", "vllm")
 PAIR_ENGINES = ("auto", "onnx", "transformers", "sentence-transformers")
 
 
-def open_llm(model: str, *, engine: str = "auto", concurrency: int | None = None, context: int = 4096) -> Completer:
+@dataclass(frozen=True, kw_only=True)
+class LLMOptions:
+    """How to run a language model: ``concurrency`` and ``timeout`` (seconds a call) are for servers, ``context`` (tokens
+    of prompt and reply) for llama.cpp. ``None`` is the backend's own default.
+    """
+
+    engine: str = "auto"
+    concurrency: int | None = None
+    timeout: float | None = None
+    context: int = 4096
+
+
+def open_llm(model: str, options: LLMOptions = LLMOptions()) -> Completer:
     """A language model that completes; those of ours also score (see :func:`open_scorer`)."""
+    engine = options.engine
     if model.startswith(SERVER):
-        return _server(model, concurrency)
+        return _server(model, options)
     if engine == "auto":
         engine = "gguf" if _is_gguf(model) else "transformers"
     if engine == "gguf":
         from shortlist.backends.gguf import GgufBackend
 
-        return GgufBackend(model, context=context)
+        return GgufBackend(model, context=options.context)
     if engine == "transformers":
         from shortlist.backends.transformers import TransformersBackend
 
@@ -42,9 +54,9 @@ def open_llm(model: str, *, engine: str = "auto", concurrency: int | None = None
     raise UnknownName("engine", engine, LLM_ENGINES)
 
 
-def open_scorer(model: str, *, engine: str = "auto", concurrency: int | None = None, context: int = 4096) -> Scorer:
+def open_scorer(model: str, options: LLMOptions = LLMOptions()) -> Scorer:
     """A language model that tells the likelihoods of fixed replies."""
-    backend = open_llm(model, engine=engine, concurrency=concurrency, context=context)
+    backend = open_llm(model, options)
     if not isinstance(backend, Scorer):
         raise InvalidInput(f"the backend of {model!r} does not tell likelihoods; read its replies instead (?read=text)")
     return backend
@@ -82,7 +94,7 @@ def open_embedder(model: str, *, threads: int | None = None) -> Embedder:
     return SentenceTransformersEmbedder(model)
 
 
-def _server(model: str, concurrency: int | None) -> Completer:
+def _server(model: str, options: LLMOptions) -> Completer:
     from shortlist.backends.openai import OpenAIBackend
 
     name, at, url = model.removeprefix(SERVER).rpartition("@")
@@ -90,7 +102,9 @@ def _server(model: str, concurrency: int | None) -> Completer:
         raise InvalidInput(
             f"{model!r} is no server; write openai:MODEL@URL, as in openai:my-model@http://127.0.0.1:8000/v1"
         )
-    return OpenAIBackend(name, url, concurrency=concurrency or 16)
+    told = {"concurrency": options.concurrency, "timeout": options.timeout}
+    given: dict[str, Any] = {option: value for option, value in told.items() if value is not None}
+    return OpenAIBackend(name, url, **given)
 
 
 def _is_gguf(model: str) -> bool:

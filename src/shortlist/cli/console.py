@@ -14,7 +14,8 @@ from rich.progress import TimeRemainingColumn as Remaining
 
 T = TypeVar("T")
 
-out = Console(highlight=False, markup=False)  # passages and ids may hold square brackets
+# passages and ids may hold square brackets; what is piped on is not folded to a terminal's width
+out = Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else 160)
 err = Console(stderr=True, highlight=False, markup=False)
 
 

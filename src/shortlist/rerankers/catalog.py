@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeVar, cast
 
 from shortlist.backends.base import Backend, Completer, PairScorer, Scorer
 from shortlist.backends.cache import Store, cached
-from shortlist.backends.open import LLM_ENGINES, PAIR_ENGINES, open_llm, open_pair_scorer, open_scorer
+from shortlist.backends.open import LLM_ENGINES, PAIR_ENGINES, LLMOptions, open_llm, open_pair_scorer, open_scorer
 from shortlist.errors import InvalidFile, InvalidInput, UnknownName
 from shortlist.rerankers import designs, fusion, mergers
 from shortlist.rerankers.base import Policy, Ranker, Reranker, Strategy
@@ -87,11 +87,11 @@ class Order:
 
     def llm(self) -> Completer:
         """The model, for completing."""
-        return self._cached(open_llm(self.model, **self._llm_options()))
+        return self._cached(open_llm(self.model, llm_options(self.options)))
 
     def scorer(self) -> Scorer:
         """The model, for scoring."""
-        return self._cached(open_scorer(self.model, **self._llm_options()))
+        return self._cached(open_scorer(self.model, llm_options(self.options)))
 
     def pairs(self) -> PairScorer:
         """The model, a cross-encoder."""
@@ -129,15 +129,19 @@ class Order:
         tokens = self.options.maybe_whole("passage_tokens")
         return chosen if tokens is None else dataclasses.replace(chosen, passage_tokens=tokens)
 
-    def _llm_options(self) -> dict[str, Any]:
-        return {
-            "engine": self.options.text("engine", "auto", LLM_ENGINES),
-            "concurrency": self.options.maybe_whole("concurrency"),
-            "context": self.options.whole("context", 4096),
-        }
-
     def _cached(self, backend: B) -> B:
         return backend if self.store is None else cached(backend, self.store)
+
+
+def llm_options(take: Options) -> LLMOptions:
+    """How to run a language model, from a name's options."""
+    defaults = LLMOptions()
+    return LLMOptions(
+        engine=take.text("engine", defaults.engine, LLM_ENGINES),
+        concurrency=take.maybe_whole("concurrency"),
+        timeout=take.maybe_number("timeout"),
+        context=take.whole("context", defaults.context),
+    )
 
 
 Kind = Callable[[Order], Made]

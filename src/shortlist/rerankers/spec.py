@@ -50,6 +50,13 @@ class Options:
         self._known.append(name)
         return None
 
+    def maybe_number(self, name: str) -> float | None:
+        """A number, or ``None`` if it is not given."""
+        if name in self.values:
+            return self.number(name, 0.0)
+        self._known.append(name)
+        return None
+
     def flag(self, name: str, *, default: bool) -> bool:
         """Yes or no."""
         self._known.append(name)
