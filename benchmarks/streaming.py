@@ -5,7 +5,9 @@
 Every command runs as a user runs it (`shortlist.cli.run`), in a process of its own whose peak resident size is read at
 its end; models are scripted, ten candidates a query. The collection has as many passages at both sizes, so that what
 grows is what the queries cost. What may grow: ids of queries done (`--resume`), the judgements, and results query by
-query (eight bytes a measure, system and query). Texts, candidates, rankings and answers must not.
+query (eight bytes a measure, system and query). Texts, candidates, rankings and answers must not. A run is mapped from
+disk, and as many of its pages as were read count as resident too (the system takes them back when it needs them):
+``run_file_mb`` says how much that is.
 """
 
 from __future__ import annotations
@@ -77,13 +79,6 @@ def peak_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale / 1e6
 
 
-def mapped_mb() -> float | None:
-    """Resident pages that are files' (the run is mapped, and its pages can be dropped at any time), where that is told."""
-    status = Path("/proc/self/status")
-    told = dict(line.split(":", 1) for line in status.read_text().splitlines()) if status.exists() else {}
-    return round(int(told["RssFile"].split()[0]) * 1024 / 1e6, 1) if "RssFile" in told else None
-
-
 def script_models() -> None:
     """A kind of reranker and a reader that need no model."""
     from shortlist.backends.scripted import ScriptedCompleter, ScriptedPairScorer
@@ -116,7 +111,7 @@ def child(command: str, data: Path) -> None:
     script_models()
     from shortlist.cli import run
 
-    begun, before, mapped = time.perf_counter(), peak_mb(), mapped_mb()
+    begun, before = time.perf_counter(), peak_mb()
     keep = os.dup(1)
     with Path(os.devnull).open("w") as nothing:
         os.dup2(nothing.fileno(), 1)
@@ -125,8 +120,7 @@ def child(command: str, data: Path) -> None:
     os.dup2(keep, 1)
     if code:
         raise SystemExit(f"{command}: exit code {code}")
-    files = None if mapped is None else round((mapped_mb() or 0.0) - mapped, 1)
-    told = {"peak_mb": round(peak_mb(), 1), "start_mb": round(before, 1), "of_which_mapped_files_mb": files}
+    told = {"peak_mb": round(peak_mb(), 1), "start_mb": round(before, 1)}
     print(json.dumps({**told, "seconds": round(time.perf_counter() - begun, 1)}))
 
 
@@ -142,7 +136,7 @@ def measure(queries: int) -> Iterator[tuple[str, dict[str, float]]]:
                 raise SystemExit(done.stderr)
             told = json.loads(done.stdout)
             print(f"{command:24} {queries:>9,} queries {told['peak_mb']:8.1f} MB {told['seconds']:7.1f} s", flush=True)
-            yield command, told
+            yield command, {**told, "run_file_mb": round((data / "run.trec").stat().st_size / 1e6, 1)}
 
 
 def main() -> None:

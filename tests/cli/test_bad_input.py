@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from pathlib import Path
 
 import pytest
 
@@ -159,6 +161,22 @@ def test_an_output_that_cannot_be_written(kinds, collection, first_run, tmp_path
     assert rerank("--data", collection, "--run", first_run, "--output", tmp_path / "file" / "out.trec") == 1
     assert "error: " in capsys.readouterr().err
     assert rerank("--data", collection, "--run", first_run, "--output", tmp_path) == 3
+
+
+def test_devices_and_pipes_are_no_outputs(kinds, collection, first_run, tmp_path, capsys):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for output in (pipe, Path(os.devnull)):
+        assert rerank("--data", collection, "--run", first_run, "--output", output) == 3
+        assert "is no plain file" in capsys.readouterr().err
+        assert output.exists()
+
+
+def test_evaluate_with_nothing_to_measure(collection, first_run, capsys):
+    for path in (collection / "qrels").iterdir():
+        path.unlink()
+    assert run(["evaluate", "--data", str(collection), "--run", str(first_run)]) == 3
+    assert "no judgements" in capsys.readouterr().err
 
 
 def test_ids_with_blanks_are_for_jsonl(kinds, tmp_path, capsys):

@@ -211,6 +211,14 @@ def test_answer_goes_on_after_a_stop_and_measures_all(collection, reranked, tmp_
     }
 
 
+def test_answer_does_not_go_on_with_a_file_of_another_kind(collection, reranked, tmp_path, capsys):
+    out = tmp_path / "answers.jsonl"
+    out.write_text('{"id": "q0", "cutoff": 1}\n')
+    assert answer(collection, reranked, out, "http://127.0.0.1:9", "--resume") == 3
+    assert f"{out}:1: no answer among the fields id, cutoff" in capsys.readouterr().err.replace("\n", "")
+    assert out.read_text() == '{"id": "q0", "cutoff": 1}\n'
+
+
 def test_answers_of_the_cache_are_not_asked_again(collection, reranked, tmp_path):
     cache = ["--cache", tmp_path / "cache.sqlite"]
     with serve(reader_script) as server:

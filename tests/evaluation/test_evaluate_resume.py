@@ -96,3 +96,9 @@ def test_a_spoilt_line_says_where(tmp_path):
     journal.write_text("{}\n" + journal.read_text())
     with pytest.raises(InvalidFile, match=r"01-a-b-system.jsonl:1"):
         run(tmp_path)
+
+
+def test_a_broken_header_says_so(tmp_path):
+    (tmp_path / "evaluation.json").write_text("{")
+    with pytest.raises(InvalidFile, match=r"evaluation\.json: not JSON"):
+        run(tmp_path)

@@ -106,6 +106,20 @@ def test_prompts_and_decoding():
     assert open_reranker(f"listwise:{SERVER}").policy.prompt == Listwise()
 
 
+def test_a_weight_without_fusion_is_an_error():
+    with pytest.raises(InvalidInput, match="weight goes with fuse"):
+        open_reranker("cross-encoder:longest?weight=0.5")
+
+
+def test_options_of_cross_encoders_reach_every_engine(monkeypatch):
+    monkeypatch.undo()  # the real ones; nothing is loaded
+    for engine in ("onnx", "transformers", "sentence-transformers"):
+        scorer = opening.open_pair_scorer("minilm-l12", engine=engine, max_length=64, threads=3)
+        assert (scorer.max_length, scorer.threads) == (64, 3)
+        with pytest.raises(InvalidInput, match="max_length 0"):
+            opening.open_pair_scorer("minilm-l12", engine=engine, max_length=0)
+
+
 def test_options_reach_the_backend():
     assert "'max_length': 128" in open_reranker("cross-encoder:m?max_length=128&threads=1").policy.identity
     assert "'threads': 1" in open_reranker("cross-encoder:m?max_length=128&threads=1").policy.identity

@@ -101,3 +101,9 @@ def test_queries_are_taken_as_they_are_needed():
     hits = BM25.build(documents()).retrieve(queries())
     next(hits)
     assert taken == [0]
+
+
+def test_a_broken_index_says_so(tmp_path):
+    (tmp_path / "index.json").write_text("{")
+    with pytest.raises(InvalidFile, match=r"index\.json: not JSON"):
+        BM25.load(tmp_path)

@@ -56,6 +56,22 @@ def test_a_megabyte_is_cut_without_reading_it_all():
     assert len(shown.query.text.split()) == 8
 
 
+def test_scripts_without_blanks_are_counted_by_their_signs():
+    assert approximate_cut("中文" * 100, 50) == ("中文" * 25, True)
+    assert approximate_cut("word 한국어 words", 4) == ("word 한국어", True)
+
+
+def test_tokenizers_never_see_half_a_surrogate_pair():
+    def strict(text: str, tokens: int) -> tuple[str, bool]:
+        text.encode()  # as every tokenizer does
+        return approximate_cut(text, tokens)
+
+    shown = cut_slate(slate("word \ud800 " * 50, query="why \udfff " * 50), 6, strict, query_tokens=6)
+    assert shown.truncated == (0,)
+    assert shown.query_truncated
+    assert shown.documents[0].text.split()[:2] == ["word", "\ufffd"]
+
+
 def test_a_cut_query_is_told_in_rankings_and_answers():
     asked: list[Ask] = []
 

@@ -71,15 +71,15 @@ def open_pair_scorer(
     if engine == "onnx":
         from shortlist.backends.onnx import OnnxCrossEncoder
 
-        return OnnxCrossEncoder(model, max_length=max_length or 512, threads=threads)
+        return OnnxCrossEncoder(model, max_length=max_length, threads=threads)
     if engine == "transformers":
         from shortlist.backends.transformers import TransformersCrossEncoder
 
-        return TransformersCrossEncoder(model, max_length=max_length or 512)
+        return TransformersCrossEncoder(model, max_length=max_length, threads=threads)
     if engine == "sentence-transformers":
         from shortlist.backends.sentence_transformers import SentenceTransformersCrossEncoder
 
-        return SentenceTransformersCrossEncoder(model, max_length=max_length or 512)
+        return SentenceTransformersCrossEncoder(model, max_length=max_length, threads=threads)
     raise UnknownName("engine", engine, PAIR_ENGINES)
 
 

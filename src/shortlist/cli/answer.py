@@ -14,6 +14,8 @@ from shortlist.cli.common import begun, check_output, joined, open_store
 from shortlist.cli.console import note, progress, put_json, warn
 from shortlist.cli.notes import read_cutoffs
 from shortlist.data import Missing, ResumableWriter, open_collection, read_jsonl
+from shortlist.data.files import JsonObject
+from shortlist.data.resume import query_id
 from shortlist.errors import BackendError, InvalidInput
 from shortlist.metrics import exact_match, token_f1
 from shortlist.reading.base import Answer, Reading
@@ -57,7 +59,7 @@ def answer(
     if not resume:
         output.unlink(missing_ok=True)
     tally = _Tally()
-    with ResumableWriter.jsonl(output) as writer, progress("reading") as bar:
+    with ResumableWriter.jsonl(output, _answered) as writer, progress("reading") as bar:
         done = frozenset(writer.done)
         if done:
             note(f"{len(done)} queries of {output} are done; going on with the others")
@@ -103,6 +105,13 @@ class _Tally:
     def told(self, output: Path) -> dict[str, Any]:
         told = {"output": str(output), "answers": self.count, "failed": self.failed, "tokens": self.tokens}
         return told | ({"em": self.em / self.scored, "f1": self.f1 / self.scored} if self.scored else {})
+
+
+def _answered(record: JsonObject) -> str:
+    """The query id of an answer that an earlier job wrote."""
+    if "answer" not in record or "status" not in record:
+        raise InvalidInput(f"no answer among the fields {', '.join(record)}")
+    return query_id(record)
 
 
 def _keep(k: str, run: Path) -> Callable[[str], int | None]:

@@ -55,8 +55,10 @@ def begun(items: Iterable[T]) -> Iterator[T]:
 
 
 def check_output(output: Path, *inputs: Path | None) -> None:
-    """Refuse to write to a folder, or over what is read."""
+    """Refuse to write to a folder or a device (an earlier output is deleted), or over what is read."""
     if output.is_dir():
         raise InvalidInput(f"--output {output} is a folder; give the name of a file to write")
+    if output.exists() and (not output.is_file() or Path("/dev") in output.absolute().parents):
+        raise InvalidInput(f"--output {output} is no plain file; give the name of a file to write")
     if any(path is not None and path.exists() and output.exists() and output.samefile(path) for path in inputs):
         raise InvalidInput(f"{output} is read and written in one; give --output another name")

@@ -72,6 +72,8 @@ def evaluate(
     some = split is not None or queries is not None or limit is not None
     chosen = [q.id for q in chosen_queries(collection, split=split, file=queries, limit=limit)] if some else None
     qrels = collection.qrels()
+    if not qrels and reader is None:
+        raise InvalidInput(f"{data} has no judgements (qrels/SPLIT.tsv), and there is no --reader: nothing to measure")
     with progress("evaluating") as bar:
 
         def show(told: Progress) -> None:

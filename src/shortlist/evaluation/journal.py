@@ -74,7 +74,10 @@ def open_folder(folder: Path, settings: Mapping[str, Any], *, resume: bool) -> N
         return
     if not resume:
         raise InvalidInput(f"{folder} holds an evaluation; go on with it (resume=True) or give another folder")
-    begun = json.loads(header.read_text(encoding="utf-8"))
+    try:
+        begun = json.loads(header.read_text(encoding="utf-8"))
+    except ValueError as problem:
+        raise InvalidFile(header, f"not JSON ({problem}); give another folder") from None
     wanted = json.loads(json.dumps(settings))
     differing = sorted(key for key in begun.keys() | wanted.keys() if begun.get(key) != wanted.get(key))
     if differing:

@@ -316,6 +316,8 @@ def _dressed(ranker: Ranker, options: Options) -> Ranker:
     """With fusion and cutoff, if the options say so."""
     method = options.text("fuse", "", ("", *FUSIONS))
     weight = options.number("weight", 0.2)
+    if not method and "weight" in options.values:
+        raise InvalidInput(f"{options.owner}: weight goes with fuse, one of {', '.join(FUSIONS)}")
     if method:
         ranker = fusion.Fused(ranker, FUSIONS[method], weight=weight)
     rule = options.text("keep", "")

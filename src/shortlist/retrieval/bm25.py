@@ -158,7 +158,10 @@ def read_about(folder: Path, kind: str) -> dict[str, Any]:
     path = folder / "index.json"
     if not path.is_file():
         raise InvalidFile(folder, "no index here (no index.json); make one with: shortlist index --data DIR --output …")
-    about: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        about: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as problem:
+        raise InvalidFile(path, f"not JSON ({problem}); build the index again") from None
     if about.get("kind") != kind:
         raise InvalidFile(path, f"an index of kind {about.get('kind')!r}, not {kind!r}")
     return about

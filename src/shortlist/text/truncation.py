@@ -11,12 +11,13 @@ from shortlist.types import Candidate, Document, Query, Slate
 Cut = Callable[[str, int], tuple[str, bool]]
 """Takes a text and a number of tokens; gives the text's beginning that fits, and whether anything was lost."""
 
-_PIECE = re.compile(r"\w{1,6}|[^\w\s]")
+_PIECE = re.compile(r"[^\W\u2e80-\U0010ffff]{1,6}|\S")  # from U+2E80 on (Chinese, Japanese, Korean): a sign each
+_LONE = re.compile(r"[\ud800-\udfff]")  # half a surrogate pair: no tokenizer takes it
 _CHARACTERS_A_TOKEN = 16  # no tokenizer in use spends fewer tokens than one per 16 characters of running text
 
 
 def approximate_cut(text: str, max_tokens: int) -> tuple[str, bool]:
-    """Cut by counting pieces of at most six word characters, or single signs: at or above what tokenizers count.
+    """Cut by counting pieces of at most six word characters, or single signs: about what tokenizers count.
 
     For backends that do not show their tokenizer.
     """
@@ -58,7 +59,7 @@ def _cut_document(document: Document, max_tokens: int, cut: Cut) -> tuple[Docume
     if len(whole) <= max_tokens:  # a token is at least one character
         return document, False
     ample = max_tokens * _CHARACTERS_A_TOKEN  # a megabyte need not be tokenised to be cut to 256 tokens
-    text, lost = cut(whole[:ample], max_tokens)
+    text, lost = cut(_LONE.sub("�", whole[:ample]), max_tokens)
     if not lost and len(whole) <= ample:
         return document, False
     title = document.title[: len(text)]
@@ -70,7 +71,7 @@ def _cut_query(query: Query, max_tokens: int, cut: Cut) -> tuple[Query, bool]:
     if len(query.text) <= max_tokens:
         return query, False
     ample = query.text[: max_tokens * _CHARACTERS_A_TOKEN]
-    text, lost = cut(ample, max_tokens)
+    text, lost = cut(_LONE.sub("�", ample), max_tokens)
     if (not lost and len(ample) == len(query.text)) or not text.strip():
         return query, False
     return dataclasses.replace(query, text=text), True
