@@ -30,17 +30,18 @@ def open_reader(name: str, *, store: Store | None = None) -> Reader:
     model, _, query = name.rpartition("?") if "?" in name else (name, "", "")
     options = Options(name, read_options(query, name))
     prompt = AnswerShort(
-        passage_tokens=options.whole("passage_tokens", 256), allow_abstain=options.flag("abstain", default=True)
+        passage_tokens=options.whole("passage_tokens", 256),
+        allow_abstain=options.flag("abstain", default=True),
+        closed_book=options.flag("closed_book", default=False),
     )
     max_tokens = options.maybe_whole("max_tokens")
-    closed_book = options.flag("closed_book", default=False)
     running = llm_options(options)
     options.done()
     if not model:
         raise InvalidInput(f"{name!r} names no model to read with; try smollm2-135m")
     llm = open_llm(model, running)
     llm = llm if store is None else cached(llm, store)
-    return LLMReader(completer=llm, prompt=prompt, max_tokens=max_tokens, closed_book=closed_book)
+    return LLMReader(completer=llm, prompt=prompt, max_tokens=max_tokens)
 
 
 class Shortlist:

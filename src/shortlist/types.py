@@ -66,6 +66,11 @@ class Document:
     title: str = ""
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        for name, value in (("id", self.id), ("text", self.text), ("title", self.title)):
+            if not isinstance(value, str):
+                raise InvalidRequest(f"the {name} of document {self.id!r} is {value!r}; give a string")
+
     @property
     def full_text(self) -> str:
         """Title and text as one string, the field's convention (BEIR)."""

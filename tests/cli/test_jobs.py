@@ -292,3 +292,12 @@ def test_evaluate_goes_on_after_a_stop(collection, kinds, bomb, tmp_path, monkey
 def test_evaluate_resume_needs_a_folder(collection, capsys):
     assert evaluate(collection, "--resume") == 3
     assert "--save" in capsys.readouterr().err
+
+
+def test_another_jobs_output_is_not_gone_on_with(collection, kinds, tmp_path):
+    run_file, out = collection / "run.first.trec", tmp_path / "out.trec"
+    ask = ["rerank", "--data", str(collection), "--run", str(run_file), "--output", str(out), "--depth", "2"]
+    assert run([*ask, "--reranker", "scripted-list:[2] > [1]"]) == 0
+    before = out.read_bytes()
+    assert run([*ask, "--reranker", "scripted-list:error", "--resume"]) == 3
+    assert out.read_bytes() == before

@@ -69,7 +69,7 @@ def test_without_passages_it_abstains_without_a_call():
 
 
 def test_closed_book_asks_what_the_model_knows():
-    (answer,) = LLMReader(completer=Counting(), closed_book=True).read([reading()])
+    (answer,) = LLMReader(completer=Counting(), prompt=AnswerShort(closed_book=True)).read([reading()])
     assert answer.text == "nothing was shown"
 
 
@@ -125,7 +125,7 @@ def test_what_decides_an_answer_is_in_the_identity():
     readers = [
         LLMReader(completer=model),
         LLMReader(completer=model, max_tokens=5),
-        LLMReader(completer=model, closed_book=True),
+        LLMReader(completer=model, prompt=AnswerShort(closed_book=True)),
         LLMReader(completer=model, prompt=AnswerShort(passage_tokens=9)),
         LLMReader(completer=ScriptedCompleter(echo, identity="other")),
     ]

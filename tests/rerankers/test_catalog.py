@@ -206,7 +206,7 @@ def test_alone_a_depth_is_how_many_are_ranked():
     assert ranking.usage.calls == 2
 
 
-@pytest.mark.parametrize("method", catalog.FUSIONS)
+@pytest.mark.parametrize("method", catalog.METHODS)
 def test_fusion_with_the_first_stage(method):
     scored = RerankRequest(
         REQUEST.query, tuple(Candidate(c.document, 4.0 - i) for i, c in enumerate(REQUEST.candidates))

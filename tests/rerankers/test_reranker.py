@@ -3,7 +3,7 @@
 import pytest
 
 from shortlist.errors import InvalidInput, JudgementFailed
-from shortlist.rerankers.base import MAX_PROBLEMS, Reranker, account, rollouts_of
+from shortlist.rerankers.base import MAX_PROBLEMS, Reranker, account
 from shortlist.rerankers.drivers import Freely
 from shortlist.rerankers.strategies import Pointwise, WholeList
 from shortlist.testing.rerankers import ScriptedPolicy, check_reranker, scorer, silent
@@ -68,7 +68,7 @@ def test_reporting_and_raising():
 
 def test_rollouts_keep_every_turn():
     reranker = Reranker(policy=scorer(lambda c: float(ord(c.document.text))), strategy=Pointwise())
-    rollout = rollouts_of(reranker, REQUEST)
+    rollout = next(reranker.rollouts([REQUEST]))
     assert rollout.ranking.order == (2, 1, 0)
     assert [t.slate.documents[0].text for t in rollout.turns] == ["a", "b", "c"]
 

@@ -9,7 +9,7 @@ from shortlist.errors import InvalidFile, InvalidInput, UnknownName
 from shortlist.retrieval.bm25 import BM25
 from shortlist.retrieval.dense import Dense
 from shortlist.retrieval.hybrid import Hybrid
-from shortlist.retrieval.open import KINDS, build_index, embedder_of, index_kinds, needs_embedder, open_index
+from shortlist.retrieval.open import KINDS, build_index, index_kinds, needs_embedder, open_index
 from shortlist.types import Document, Query
 
 TEXTS = ["the river is wide", "a cat sleeps on the mat", "stars shine at night"]
@@ -42,9 +42,9 @@ def test_an_index_built_is_an_index_opened(tmp_path, kind, made):
 def test_what_a_folder_serves(tmp_path):
     assert index_kinds(tmp_path) == ()
     build_index("bm25", documents, tmp_path)
-    assert (index_kinds(tmp_path), embedder_of(tmp_path)) == (("bm25",), None)
+    assert index_kinds(tmp_path) == ("bm25",)
     build_index("dense", documents, tmp_path, embedder=Letters())
-    assert (index_kinds(tmp_path), embedder_of(tmp_path)) == (("bm25", "dense", "hybrid"), "letters")
+    assert index_kinds(tmp_path) == ("bm25", "dense", "hybrid")
 
 
 def test_a_kind_that_the_folder_does_not_serve(tmp_path):

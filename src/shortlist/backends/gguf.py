@@ -41,7 +41,7 @@ class GgufBackend:
 
     model: str | Path | LocalModel = "smollm2-135m"
     _: KW_ONLY
-    context: int = 4096
+    context: int = 8192
     slots: int = 1
     threads: int | None = None
     gpu_layers: int = 0

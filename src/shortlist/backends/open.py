@@ -6,7 +6,6 @@ that speaks OpenAI's protocol. ``engine`` overrules the choice.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +28,7 @@ class LLMOptions:
     engine: str = "auto"
     concurrency: int | None = None
     timeout: float | None = None
-    context: int = 4096
+    context: int | None = None
 
 
 def open_llm(model: str, options: LLMOptions = LLMOptions()) -> Completer:
@@ -42,7 +41,7 @@ def open_llm(model: str, options: LLMOptions = LLMOptions()) -> Completer:
     if engine == "gguf":
         from shortlist.backends.gguf import GgufBackend
 
-        return GgufBackend(model, context=options.context)
+        return GgufBackend(model) if options.context is None else GgufBackend(model, context=options.context)
     if engine == "transformers":
         from shortlist.backends.transformers import TransformersBackend
 
@@ -125,12 +124,3 @@ def _has_onnx(model: str) -> bool:
         return any(file.name.endswith(".onnx") for file in CATALOG[model].files)
     path = Path(model).expanduser()
     return path.is_dir() and (any(path.glob("*.onnx")) or any(path.glob("onnx/*.onnx")))
-
-
-def is_cross_encoder(folder: Path) -> bool:
-    """Whether a model folder's configuration is that of a sequence classifier."""
-    config = folder / "config.json"
-    if not config.is_file():
-        return False
-    architectures = json.loads(config.read_text(encoding="utf-8")).get("architectures") or []
-    return any("SequenceClassification" in name for name in architectures)

@@ -10,7 +10,7 @@ import typer
 
 from shortlist.api import open_reader
 from shortlist.cli import options
-from shortlist.cli.common import begun, check_output, joined, open_store
+from shortlist.cli.common import begun, check_job, check_output, joined, open_store
 from shortlist.cli.console import note, progress, put_json, warn
 from shortlist.cli.notes import read_cutoffs
 from shortlist.data import Missing, ResumableWriter, open_collection, read_jsonl
@@ -58,6 +58,7 @@ def answer(
     model, asked = open_reader(reader, store=open_store(cache)), begun(asked)
     if not resume:
         output.unlink(missing_ok=True)
+    check_job(output, {"run": run.name, "reader": reader, "k": k}, resume=resume)
     tally = _Tally()
     with ResumableWriter.jsonl(output, _answered) as writer, progress("reading") as bar:
         done = frozenset(writer.done)
@@ -114,10 +115,11 @@ def _answered(record: JsonObject) -> str:
     return query_id(record)
 
 
-def _keep(k: str, run: Path) -> Callable[[str], int | None]:
+def _keep(k: str, run: Path) -> Callable[[str], int]:
     if k == "auto":
         cutoffs = read_cutoffs(run)
-        return cutoffs.get
+        most = max(cutoffs.values())  # for rankings that failed and say nothing
+        return lambda query_id: cutoffs.get(query_id, most)
     if not k.isdecimal():
         raise InvalidInput(f"--k {k}: give a whole number, or auto")
     return lambda _query_id: int(k)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from shortlist.backends.cache import Store
 from shortlist.data import Collection, Missing, RunFile, read_queries, requests
@@ -52,6 +53,19 @@ def begun(items: Iterable[T]) -> Iterator[T]:
     """The same items, the first one read already: a bad input shows before an earlier output is thrown away."""
     source = iter(items)
     return itertools.chain(list(itertools.islice(source, 1)), source)
+
+
+def check_job(output: Path, settings: dict[str, Any], *, resume: bool) -> None:
+    """Keep what decides an output beside it, in ``OUTPUT.job.json``; refuse to go on with another job's output."""
+    path = output.with_name(f"{output.name}.job.json")
+    if resume and output.exists() and path.exists():
+        begun_with = json.loads(path.read_text(encoding="utf-8"))
+        for name, value in settings.items():
+            if begun_with.get(name) != value:
+                told = f"begun with {name} {begun_with.get(name)!r}, not {value!r}"
+                raise InvalidInput(f"{output} was {told}; go on with that, or start anew without --resume")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(settings, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
 
 def check_output(output: Path, *inputs: Path | None) -> None:

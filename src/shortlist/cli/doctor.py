@@ -20,6 +20,8 @@ from shortlist.cli.console import out, put_json, warn
 from shortlist.errors import BackendError
 from shortlist.rerankers.base import Ranker, Reranker
 from shortlist.rerankers.catalog import open_reranker
+from shortlist.rerankers.compose import Cascade, Keep
+from shortlist.rerankers.fusion import Fused
 from shortlist.types import RerankRequest
 
 EXTRAS = {
@@ -109,7 +111,7 @@ def self_test(ranker: Ranker) -> dict[str, Any]:
     requests = [RerankRequest.of(query, [*others, right]) for query, right, others in GOLDEN]
     rankings = list(ranker.rerank(requests))
     first = sum(ranking.order[0] == len(ranking) - 1 for ranking in rankings)
-    prompt = getattr(ranker.policy, "prompt", None) if isinstance(ranker, Reranker) else None
+    prompt = _prompt(ranker)
     return {
         "reranker": ranker.name,
         "identity": getattr(ranker, "identity", None),
@@ -121,6 +123,15 @@ def self_test(ranker: Ranker) -> dict[str, Any]:
         "problems": sorted({problem for ranking in rankings for problem in ranking.problems}),
         "seconds": round(sum(ranking.usage.seconds for ranking in rankings), 3),
     }
+
+
+def _prompt(ranker: Ranker) -> object:
+    """The prompt of a reranker, or of the one inside; of a chain, the last one's."""
+    if isinstance(ranker, Cascade):
+        return _prompt(ranker.stages[-1][0])
+    if isinstance(ranker, Keep | Fused):
+        return _prompt(ranker.ranker)
+    return getattr(ranker.policy, "prompt", None) if isinstance(ranker, Reranker) else None
 
 
 def _show(told: dict[str, Any]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Literal, Optional
 
@@ -72,6 +73,8 @@ def evaluate(
     some = split is not None or queries is not None or limit is not None
     chosen = [q.id for q in chosen_queries(collection, split=split, file=queries, limit=limit)] if some else None
     qrels = collection.qrels()
+    if reader and not any(q.answers for q in chosen_queries(collection, split=split, file=queries, limit=limit)):
+        raise InvalidInput(f"no query of {data} has gold answers, so that a reader's answers cannot be judged")
     if not qrels and reader is None:
         raise InvalidInput(f"{data} has no judgements (qrels/SPLIT.tsv), and there is no --reader: nothing to measure")
     with progress("evaluating") as bar:
@@ -108,7 +111,7 @@ def publish(experiment: Experiment, json: Path | None, html: Path | None) -> Non
     comparisons = compare(experiment)
     print_table(experiment, comparisons)
     if json is not None:
-        experiment.write(json)
+        experiment.write(json, comparisons=[asdict(comparison) for comparison in comparisons])
         note(f"results: {json}")
     if html is not None:
         write_report(experiment, html, comparisons)
@@ -150,6 +153,9 @@ def _read_at(k: str) -> list[int | Literal["auto"]]:
     return found
 
 
+_FOLDERS = re.compile(r"(?<![\w.:/~-])(?:~|\.{1,2})?/(?:[^\s/?&@=]+/)*(?=[^\s/?&@=])")
+
+
 def _command() -> str:
     """The command line, with folders left out: reports are shared."""
-    return " ".join(["shortlist", *(Path(a).name if a.startswith(("/", "..")) else a for a in sys.argv[1:])])
+    return " ".join(["shortlist", *(_FOLDERS.sub("", argument) for argument in sys.argv[1:])])

@@ -14,7 +14,7 @@ import typer
 from rich.table import Table
 
 from shortlist.cli import options
-from shortlist.cli.common import begun, check_output, joined, open_store
+from shortlist.cli.common import begun, check_job, check_output, joined, open_store
 from shortlist.cli.console import note, out, progress, put_json, warn
 from shortlist.cli.notes import note_of, notes_path
 from shortlist.data import Missing, ResumableWriter, open_collection, ranking_to_json, read_requests
@@ -87,6 +87,8 @@ def rerank(
     check_output(output, run, requests)
     missing = Missing()
     asked = begun(_requests(data, run, requests, depth, split, queries, limit, missing))
+    source = run or requests
+    check_job(output, {"reranker": reranker, "candidates": source and source.name, "depth": depth}, resume=resume)
     tally = _write(ranker, asked, output, output_format, resume=resume)
     told = tally.told(output)
     if missing.count:

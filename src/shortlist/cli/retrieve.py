@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Optional
 
 import typer
 
+from shortlist.backends.base import Completer
 from shortlist.cli import options
 from shortlist.cli.common import check_output, chosen_queries
 from shortlist.cli.console import note, progress, put_json, warn
@@ -16,7 +18,9 @@ from shortlist.data import Collection, ResumableWriter, open_collection
 from shortlist.data.trec import run_block
 from shortlist.errors import InvalidInput
 from shortlist.retrieval.base import Retriever
+from shortlist.retrieval.dense import Dense
 from shortlist.retrieval.expansion import Expanded, Query2doc
+from shortlist.retrieval.hybrid import Hybrid
 from shortlist.retrieval.open import build_index, needs_embedder, open_index
 
 
@@ -90,4 +94,11 @@ def _expanded(retriever: Retriever, expand: str | None, cache: Path | None) -> R
     llm = open_llm(model)
     if cache is not None:
         llm = cached(llm, Store(cache))
-    return Expanded(retriever, Query2doc(llm, form="dense" if retriever.name == "dense" else "sparse"))
+    if isinstance(retriever, Hybrid):  # each part with the form that suits it
+        parts = tuple(_with_passages(part, llm) for part in retriever.retrievers)
+        return replace(retriever, retrievers=parts, name="hybrid+query2doc")
+    return _with_passages(retriever, llm)
+
+
+def _with_passages(retriever: Retriever, llm: Completer) -> Retriever:
+    return Expanded(retriever, Query2doc(llm, form="dense" if isinstance(retriever, Dense) else "sparse"))

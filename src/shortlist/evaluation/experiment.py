@@ -207,18 +207,21 @@ class Experiment:
                 return system
         raise UnknownName("system", name, [system.name for system in self.systems])
 
-    def write(self, path: Path | str) -> None:
-        """Write ``{"manifest": …, "systems": […]}`` as JSON, atomically and without building it in memory."""
-        write_lines(path, self._lines())
+    def write(self, path: Path | str, *, comparisons: Sequence[Mapping[str, Any]] = ()) -> None:
+        """Write ``{"manifest": …, "systems": […]}`` as JSON, atomically and without building it in memory.
 
-    def _lines(self) -> Iterator[str]:
+        With ``comparisons`` (see :func:`~shortlist.evaluation.compare`) they stand there, too, under that name.
+        """
+        write_lines(path, self._lines(comparisons))
+
+    def _lines(self, comparisons: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         yield f'{{"manifest": {_dump(self.manifest)}, "systems": ['
         for place, system in enumerate(self.systems):
             yield ("," if place else "") + _dump(system.summary())[:-1] + ', "per_query": {'
             for row, (query_id, values) in enumerate(system.rows()):
                 yield f"{',' if row else ''}{_dump(query_id)}: {_dump(values)}"
             yield "}}"
-        yield "]}"
+        yield f'], "comparisons": {_dump(list(comparisons))}}}' if comparisons else "]}"
 
     @classmethod
     def read(cls, path: Path | str) -> Self:

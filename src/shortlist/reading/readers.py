@@ -20,14 +20,13 @@ from shortlist.types import QUERY_CUT, Candidate, Slate, Status
 class LLMReader:
     """Reads with a language model: question and passages in, a short answer or an abstention out.
 
-    With no passages it abstains without a call, unless ``closed_book`` lets the model answer from what it knows.
+    With no passages it abstains without a call, unless the prompt is ``closed_book``: then it is asked what it knows.
     ``batch`` readings go to the completer at a time; put a cached completer under it to keep answers between runs.
     """
 
     completer: Completer
     prompt: AnswerShort = AnswerShort()
     max_tokens: int | None = None
-    closed_book: bool = False
     batch: int = 32
 
     def __post_init__(self) -> None:
@@ -37,7 +36,7 @@ class LLMReader:
     @property
     def identity(self) -> str:
         """Model, prompt and decoding (greedy)."""
-        return f"{self.completer.identity} {self.prompt.fingerprint[:16]} {self.max_tokens} {self.closed_book}"
+        return f"{self.completer.identity} {self.prompt.fingerprint[:16]} {self.max_tokens}"
 
     def read(self, readings: Iterable[Reading], /) -> Iterator[Answer]:
         """One answer a reading, in order."""
@@ -46,7 +45,7 @@ class LLMReader:
             yield from self._read(chunk)
 
     def _read(self, readings: list[Reading]) -> Iterator[Answer]:
-        asked = [i for i, reading in enumerate(readings) if reading.documents or self.closed_book]
+        asked = [i for i, reading in enumerate(readings) if reading.documents or self.prompt.closed_book]
         shown = {i: self._cut(readings[i]) for i in asked}
         asks = [self._ask(shown[i]) for i in asked]
         start = time.perf_counter()

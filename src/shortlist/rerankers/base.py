@@ -154,8 +154,3 @@ def _problems(turns: Sequence[Turn[Verdict]]) -> tuple[str, ...]:
     if len(lines) > MAX_PROBLEMS:
         lines[MAX_PROBLEMS - 1 :] = [f"{len(lines) - MAX_PROBLEMS + 1} more kinds of problem"]
     return tuple(lines)
-
-
-def rollouts_of(reranker: Reranker[Any], request: RerankRequest) -> Rollout:
-    """The rollout of a single request."""
-    return next(reranker.rollouts([request]))

@@ -17,11 +17,13 @@ from shortlist.backends.base import Backend, Completer, PairScorer, Scorer
 from shortlist.backends.cache import Store, cached
 from shortlist.backends.open import LLM_ENGINES, PAIR_ENGINES, LLMOptions, open_llm, open_pair_scorer, open_scorer
 from shortlist.errors import InvalidFile, InvalidInput, UnknownName
-from shortlist.rerankers import designs, fusion, mergers
 from shortlist.rerankers.base import Policy, Ranker, Reranker, Strategy
 from shortlist.rerankers.compose import Cascade, Keep
 from shortlist.rerankers.cutoffs import parse_rule
+from shortlist.rerankers.designs import DESIGNS
 from shortlist.rerankers.drivers import Driver, Freely, Rounds
+from shortlist.rerankers.fusion import METHODS, Fused
+from shortlist.rerankers.mergers import MERGERS
 from shortlist.rerankers.policies import LabelPolicy, PairPolicy, TextPolicy
 from shortlist.rerankers.spec import Options, Spec, links
 from shortlist.rerankers.strategies import (
@@ -45,20 +47,6 @@ from shortlist.text.subset import Subset
 from shortlist.types import J
 
 CONFIG = "reranker_config.json"
-DESIGNS: dict[str, designs.Design] = {
-    "disjoint": designs.disjoint,
-    "interval": designs.interval,
-    "random": designs.random_repeated,
-    "balanced": designs.balanced,
-}
-MERGERS: dict[str, mergers.Merger] = {
-    "mean": mergers.mean,
-    "z-score": mergers.z_score,
-    "rrf": mergers.rrf,
-    "anchored": mergers.anchored,
-    "bradley-terry": mergers.bradley_terry,
-}
-FUSIONS: dict[str, fusion.Method] = {"rrf": fusion.rrf, "z-score": fusion.z_score, "min-max": fusion.min_max}
 B = TypeVar("B", bound=Backend)
 
 
@@ -140,7 +128,7 @@ def llm_options(take: Options) -> LLMOptions:
         engine=take.text("engine", defaults.engine, LLM_ENGINES),
         concurrency=take.maybe_whole("concurrency"),
         timeout=take.maybe_number("timeout"),
-        context=take.whole("context", defaults.context),
+        context=take.maybe_whole("context"),
     )
 
 
@@ -314,12 +302,12 @@ def _driver(backend: Backend) -> Driver:
 
 def _dressed(ranker: Ranker, options: Options) -> Ranker:
     """With fusion and cutoff, if the options say so."""
-    method = options.text("fuse", "", ("", *FUSIONS))
+    method = options.text("fuse", "", ("", *METHODS))
     weight = options.number("weight", 0.2)
     if not method and "weight" in options.values:
-        raise InvalidInput(f"{options.owner}: weight goes with fuse, one of {', '.join(FUSIONS)}")
+        raise InvalidInput(f"{options.owner}: weight goes with fuse, one of {', '.join(METHODS)}")
     if method:
-        ranker = fusion.Fused(ranker, FUSIONS[method], weight=weight)
+        ranker = Fused(ranker, METHODS[method], weight=weight)
     rule = options.text("keep", "")
     return Keep(ranker, parse_rule(rule)) if rule else ranker
 

@@ -7,6 +7,7 @@ by itself, with bounded concurrency (models behind a network, whose calls take u
 from __future__ import annotations
 
 import queue
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from threading import Thread
@@ -14,6 +15,8 @@ from typing import Any, Protocol, TypeAlias
 
 from shortlist.errors import InvalidInput
 from shortlist.types import Flow, Ranking, Slate, Turn, Verdict
+
+_GRACE = 1.0  # seconds
 
 Judge: TypeAlias = Callable[[Sequence[Slate]], Sequence[Turn[Any]]]
 
@@ -203,12 +206,17 @@ class _Race:
         yield from self.done.ready()
 
     def stop(self) -> None:
-        """Let the calls under way end, make no more, and close the flows that are still open."""
+        """Make no more calls, and close the flows that are still open.
+
+        Calls under way get a moment to end; slower ones end by themselves, unheard (their threads are daemons): nobody
+        who stops a job waits for a server that hangs.
+        """
         self.stopped = True
         for _ in self.threads:
             self.wanted.put(None)
+        deadline = time.monotonic() + _GRACE
         for thread in self.threads:
-            thread.join()
+            thread.join(max(0.0, deadline - time.monotonic()))
         for opened in self.under_way.values():
             opened.flow.close()
 

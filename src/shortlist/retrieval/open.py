@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -38,12 +37,6 @@ def index_kinds(folder: Path) -> tuple[str, ...]:
     """The kinds of retriever that an index folder can serve."""
     there = [kind for kind in ("bm25", "dense") if (folder / kind / "index.json").is_file()]
     return (*there, "hybrid") if len(there) == 2 else tuple(there)
-
-
-def embedder_of(folder: Path) -> str | None:
-    """The identity of the model that an index was embedded by, if it was."""
-    about = folder / "dense" / "index.json"
-    return str(json.loads(about.read_text(encoding="utf-8"))["embedder"]) if about.is_file() else None
 
 
 def open_index(folder: Path, kind: str, *, embedder: Embedder | None = None) -> Retriever:
