@@ -16,7 +16,7 @@ from shortlist.retrieval.bm25 import BM25
 
 RERANKED = "cross-encoder:minilm-l12"
 DYNAMIC = f"{RERANKED}?keep=gap:3"
-DEPTH = 50
+DEPTH = 30
 
 
 def run_demo(
@@ -43,14 +43,14 @@ def run_demo(
     asked = list(collection.queries())[:limit]
     hits = index.retrieve(asked, depth=100)
     write_run(folder / "run.trec", {h.query.id: dict(zip(h.ids, h.scores, strict=True)) for h in hits}, tag="bm25")
-    store = Store(cache or folder / "cache.sqlite")
+    store = Store(cache or folder / "cache.sqlite")  # of answers alone, so that the costs of rerankers show
     run = RunFile(folder / "run.trec")
 
     def show(told: Progress) -> None:
         on_progress(told.system, told.done, len(asked))
 
     return evaluate(
-        [open_reranker(RERANKED, store=store), open_reranker(DYNAMIC, store=store)],
+        [open_reranker(RERANKED), open_reranker(DYNAMIC)],
         lambda: requests(collection, run, depth=DEPTH, queries=asked),
         collection.qrels(),
         ["nDCG@10", "RR@10"],

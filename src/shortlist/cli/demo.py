@@ -24,7 +24,7 @@ def demo(
     """Retrieve, rerank, keep, read and measure over Python's own documentation.
 
     Some 6,000 passages (the language reference and the standard library's docstrings) and 70 questions written for this.
-    BM25 finds 50 candidates for each, a cross-encoder reranks them, a cutoff rule keeps as many as stand out, and a
+    BM25 finds 30 candidates for each, a cross-encoder reranks them, a cutoff rule keeps as many as stand out, and a
     small language model reads the answers.
 
     Example: `shortlist demo --output demo-out --limit 20`
