@@ -185,8 +185,8 @@ class _Batch(Generic[I, R]):
         try:
             held = store.get_many(mine)
             store.flights.land(list(held))
-            todo = [i for i, key in enumerate(self.keys) if key is None]
-            asked = self._ask(sorted(todo + [first[key] for key in mine if key not in held]))
+            unasked = [i for i, key in enumerate(self.keys) if key is None]
+            asked = self._ask(sorted(unasked + [first[key] for key in mine if key not in held]))
         finally:
             store.flights.land(mine)
         for landing in theirs.values():
