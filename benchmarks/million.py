@@ -51,7 +51,7 @@ def step(name: str, data: Path, index: Path) -> dict[str, float | str]:
         from shortlist.data import open_collection
         from shortlist.retrieval.bm25 import BM25
 
-        built = BM25.build(iter(open_collection(data).corpus))
+        built = BM25.build(iter(open_collection(data).corpus.values()))
         index.mkdir(parents=True, exist_ok=True)
         built.save(index)
     else:

@@ -36,7 +36,8 @@ class Scale:
             return ticks(self.low, self.high)
         first = math.ceil(math.log10(self.log) - 1e-9)
         powers = [10.0**p for p in range(first, math.floor(math.log10(self.high)) + 1)]
-        return [0.0, *powers[:: 1 + len(powers) // 5]]
+        clear = [power for power in powers if self._bent(power) > 0.15 * self._bent(self.high)]  # of the label of 0
+        return [0.0, *clear[:: 1 + len(clear) // 5]]
 
 
 def cost_scale(costs: Sequence[float], start: float, end: float) -> Scale:
