@@ -25,7 +25,8 @@ from shortlist.types import Candidate, Document, Query, Ranking, RerankRequest
 def open_reader(name: str, *, store: Store | None = None) -> Reader:
     """The reader that a name stands for: ``MODEL[?passage_tokens=256&max_tokens=32&abstain=true&closed_book=false]``.
 
-    The model is a catalog name, a hub id, a path, or ``openai:MODEL@URL``.
+    The model is a catalog name, a hub id, a path, or ``openai:MODEL@URL``. ``one_line=true`` ends replies at their first
+    line; with ``reuse_prefix=true`` llama.cpp computes the common beginning of prompts once.
     """
     model, _, query = name.rpartition("?") if "?" in name else (name, "", "")
     options = Options(name, read_options(query, name))
@@ -35,13 +36,14 @@ def open_reader(name: str, *, store: Store | None = None) -> Reader:
         closed_book=options.flag("closed_book", default=False),
     )
     max_tokens = options.maybe_whole("max_tokens")
+    one_line = options.flag("one_line", default=False)
     running = llm_options(options)
     options.done()
     if not model:
         raise InvalidInput(f"{name!r} names no model to read with; try smollm2-135m")
     llm = open_llm(model, running)
     llm = llm if store is None else cached(llm, store)
-    return LLMReader(completer=llm, prompt=prompt, max_tokens=max_tokens)
+    return LLMReader(completer=llm, prompt=prompt, max_tokens=max_tokens, one_line=one_line)
 
 
 class Shortlist:

@@ -8,8 +8,9 @@ ShortlistError
 │  └─ UnknownName        a model, measure, option … that does not exist; lists those that do
 ├─ MissingExtra          a package of an optional extra is not installed; names the extra
 ├─ ModelUnavailable      a model's files cannot be had or do not match their checksum
-└─ BackendError          a model did not answer: permanently (bad key, unknown model) or after all retries
-   └─ JudgementFailed    a reranker told to raise met a slate that could not be judged
+├─ BackendError          a model did not answer: permanently (bad key, unknown model) or after all retries
+│  └─ JudgementFailed    a reranker told to raise met a slate that could not be judged
+└─ BudgetSpent           the next calls would go over the number that the caller allowed
 ```
 
 Errors say what was wrong, with the value, and what to do about it. Each kind has its own exit code on the command line.
@@ -82,3 +83,9 @@ class BackendError(ShortlistError):
 
 class JudgementFailed(BackendError):
     """A slate could not be judged, and the reranker was told to raise rather than to report."""
+
+
+class BudgetSpent(ShortlistError):
+    """The next calls would go over the number that the caller allowed; what was asked before is kept."""
+
+    exit_code = 6

@@ -76,6 +76,35 @@ def test_single_tokens_are_read_at_once_and_the_rest_is_forced():
     assert [call["cache_prompt"] for call in engine.calls] == [False, True, True]
 
 
+def test_reused_prefixes_walk_the_trie_and_answer_in_the_order_asked():
+    engine = ScriptedEngine()
+    engine.chat = lambda body: (
+        engine.calls.append(body)
+        or {
+            "choices": [{"message": {"content": body["messages"][0]["content"]}, "finish_reason": "stop"}],
+            "usage": {"prompt_tokens": 1, "completion_tokens": 1},
+        }
+    )
+    backend = backend_on(engine, reuse_prefix=True)
+    asked = ["b", "a c", "a b c", "a", "a b"]
+    said = backend.complete([Ask(messages=user(text)) for text in asked])
+    assert [completion.text for completion in said] == asked
+    assert [call["messages"][0]["content"] for call in engine.calls] == sorted(asked)
+    assert {call["cache_prompt"] for call in engine.calls} == {True}
+    assert backend.complete([]) == []
+    two = backend_on(engine, reuse_prefix=True, slots=2)
+    assert [completion.text for completion in two.complete([Ask(messages=user(text)) for text in asked])] == asked
+
+
+def test_reused_prefixes_serve_likelihoods_too():
+    engine = ScriptedEngine()
+    questions = [Question(messages=user(text), labels=("y", "long")) for text in ("b", "a")]
+    found = backend_on(engine, reuse_prefix=True).likelihoods(questions)
+    assert [told.logprobs for told in found] == [(-1.0, -4.0)] * 2
+    assert [call["cache_prompt"] for call in engine.calls] == [True] * 4
+    assert [chr(call["prompt"][0]) for call in engine.calls] == ["a", "a", "b", "b"]
+
+
 def test_an_engine_that_does_not_obey_is_not_believed():
     with pytest.raises(BackendError, match="token grammar"):
         backend_on(ScriptedEngine(obeys=False)).likelihoods([Question(messages=user("q"), labels=("long",))])
@@ -161,6 +190,31 @@ def test_greedy_replies_repeat(backend):
     assert [completion.finish for completion in backend.complete([Ask(messages=user("Hi"), max_tokens=1)])] == [
         "length"
     ]
+
+
+@pytest.mark.models
+def test_reused_prefixes_are_computed_once(model_smollm, backend):
+    """The first one, two, three passages of one list: only what is new is read, and what is said stays the same."""
+    passages = [f"[{i}] The {thing} of Mr {name} is {colour}." * 4 for i, (thing, name, colour) in enumerate(_FACTS)]
+    asks = [
+        Ask(messages=user("\n".join(passages[:n]) + "\nWhat colour is the boat? One word."), max_tokens=6)
+        for n in (1, 2, 3)
+    ]
+    reusing = GgufBackend(model_smollm, context=1024, threads=1, reuse_prefix=True)
+    assert reusing.identity == f"{backend.identity} reuse_prefix"
+    computed = []
+    engine = reusing.load()
+    chat = engine.chat
+    engine.chat = lambda body: computed.append(chat(body)) or computed[-1]
+    said = reusing.complete(asks)
+    plain = backend.complete(asks)
+    assert [c.usage.prompt_tokens for c in said] == [c.usage.prompt_tokens for c in plain]
+    whole = sum(c.usage.prompt_tokens for c in plain)
+    assert sum(reply["timings"]["prompt_n"] for reply in computed) < 0.7 * whole
+    assert sum(a.text == b.text for a, b in zip(said, plain, strict=True)) >= 2  # rounding may part near ties
+
+
+_FACTS = (("house", "Tan", "red"), ("boat", "Lee", "blue"), ("hat", "Roy", "green"))
 
 
 @pytest.mark.models

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from toy_systems import QRELS, REQUESTS, Finder, Scripted, broken, perfect, request, to_front
 
+from shortlist.drawing.markup import VOID, escaped, tag
+from shortlist.drawing.scales import Scale, cost_scale, short, ticks
 from shortlist.evaluation import Experiment, evaluate
-from shortlist.evaluation.markup import VOID, escaped, tag
 from shortlist.evaluation.report import render_report, write_report
-from shortlist.evaluation.scales import Scale, cost_scale, short, ticks
 from shortlist.types import Candidate, Document, Query, Ranking, RerankRequest
 
 HOSTILE = '</style></title><script>alert("1")</script><img src=x onerror=alert(2)> & \x00\udc80 http://evil.example/'

@@ -143,3 +143,12 @@ def test_decoding_is_greedy_and_as_long_as_told():
 def test_a_batch_of_nothing_is_refused():
     with pytest.raises(InvalidInput, match="batch is 0"):
         LLMReader(completer=Counting(), batch=0)
+
+
+def test_one_line_stops_the_reply_there():
+    completer = ScriptedCompleter(lambda ask: "Paris")
+    plain, short = LLMReader(completer=completer), LLMReader(completer=completer, one_line=True)
+    for reader in (plain, short):
+        list(reader.read([reading("where?", "a passage")]))
+    assert [ask.stop for ask in completer.asked] == [(), ("\n",)]
+    assert plain.identity != short.identity

@@ -162,12 +162,13 @@ WRONG = [
     (f"listwise:{SERVER}?window=0", "size 0, stride 1"),
     (f"listwise:{SERVER}?window=1&window=2", "each name once"),
     (f"listwise:{SERVER}?concurrency=-1", "concurrency"),
-    (f"pointwise:{SERVER}?reasoning=true", "goes with prompt=rating"),
+    (f"pointwise:{SERVER}?reasoning=true", "go with prompt=rating"),
+    (f"pointwise:{SERVER}?scoring=product", "go with prompt=rating"),
     (f"pointwise:{SERVER}?prompt=maybe", "Known: rating, yes-no"),
     (f"groupwise:{SERVER}?design=latin", "Known: balanced, disjoint, interval, random"),
     (f"groupwise:{SERVER}?merger=median", "bradley-terry"),
     ("cross-encoder:m?fuse=sum", "min-max"),
-    ("cross-encoder:m?keep=first:3", "Known: gap, model, threshold, tokens, top"),
+    ("cross-encoder:m?keep=first:3", "Known: gap, model, null, null-share, threshold, tokens, top"),
     ("cross-encoder:m?keep=top:few", "after 'top' comes a whole number"),
     ("cross-encoder:m?keep=top:-1", "k is -1"),
     ("cross-encoder:m?on_error=ignore", "Known: raise, report"),
@@ -365,6 +366,14 @@ def test_unknown_engines_list_the_known_ones():
             call("m", opening.LLMOptions(engine="tensor"))
     with pytest.raises(UnknownName, match="auto"):
         opening.open_pair_scorer("m", engine="tensor")
+
+
+def test_reused_prefixes_are_an_option_of_llama_cpp_alone(tmp_path):
+    assert opening.open_llm("smollm2-135m", opening.LLMOptions(reuse_prefix=True)).reuse_prefix
+    assert open_reranker("listwise:smollm2-135m?reuse_prefix=true").policy.completer.reuse_prefix
+    for model in (SERVER, str(tmp_path)):
+        with pytest.raises(InvalidInput, match="reuse_prefix"):
+            opening.open_llm(model, opening.LLMOptions(reuse_prefix=True))
 
 
 def test_a_chain_of_server_models_over_http():

@@ -1,8 +1,19 @@
+import math
+
 import pytest
 
 from shortlist.errors import InvalidInput, UnknownName
 from shortlist.rerankers.compose import FirstStage, Keep
-from shortlist.rerankers.cutoffs import LargestGap, ModelSays, Threshold, TokenBudget, TopK, cut, parse_rule
+from shortlist.rerankers.cutoffs import (
+    LargestGap,
+    ModelSays,
+    NullDocument,
+    Threshold,
+    TokenBudget,
+    TopK,
+    cut,
+    parse_rule,
+)
 from shortlist.testing.rerankers import check_reranker
 from shortlist.types import Ranking, RerankRequest
 
@@ -35,6 +46,13 @@ UNSCORED = Ranking.of(RerankRequest.of("q", ["one", "two words", "three words no
         (LargestGap(minimum=5), scored(3.0, 1.0), 2),
         (LargestGap(), scored(3.0), 1),
         (LargestGap(), scored(), 0),
+        (NullDocument(), scored(9.0, 1.0, 1.0, 1.0), 1),  # mean 3, deviation 3.46
+        (NullDocument(of_max=1, of_mean=0, of_std=0, bias=-8.0), scored(9.0, 1.0, 0.5), 2),  # 1: a tie stays
+        (NullDocument(of_mean=0, of_std=0, bias=2.0), scored(1.0), 0),
+        (NullDocument(of_mean=0, of_std=0, bias=-2.0, at_most=2), scored(3.0, 2.0, 1.0), 2),
+        (NullDocument(of_std=0), scored(3.0, 1.0, math.nan), 1),  # unjudged ones stand last and count for nothing
+        (NullDocument(of_mean=0, of_std=0, of_shares=True), scored(1.0, 0.7, 0.5, 0.4, 0.0), 3),
+        (NullDocument(bias=-1.0), scored(), 0),
         (TokenBudget(3, lambda text: len(text.split())), UNSCORED, 2),
         (TokenBudget(0), UNSCORED, 0),
         (TokenBudget(10**6), UNSCORED, 3),
@@ -68,6 +86,8 @@ def test_rules_that_need_scores_say_so(rule):
         lambda: TopK(-1),
         lambda: LargestGap(minimum=3, maximum=2),
         lambda: TokenBudget(-1),
+        lambda: NullDocument(bias=math.inf),
+        lambda: NullDocument(at_most=-1),
         lambda: ModelSays(at_most=-1),
     ],
 )
@@ -84,6 +104,9 @@ def test_options_are_checked(wrong):
         ("gap", LargestGap()),
         ("gap:7", LargestGap(maximum=7)),
         ("tokens:2000", TokenBudget(2000)),
+        ("null:0,1,1,-0.5", NullDocument(bias=-0.5)),
+        ("null:1,0,0.25,0,4", NullDocument(of_max=1, of_mean=0, of_std=0.25, at_most=4)),
+        ("null-share:0,1,1,0", NullDocument(of_shares=True)),
         ("model", ModelSays()),
         ("model:3", ModelSays(at_most=3)),
     ],
@@ -92,7 +115,16 @@ def test_rules_by_name(text, rule):
     assert parse_rule(text) == rule
 
 
-@pytest.mark.parametrize(("text", "error"), [("best", UnknownName), ("top", InvalidInput), ("top:x", InvalidInput)])
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("best", UnknownName),
+        ("top", InvalidInput),
+        ("top:x", InvalidInput),
+        ("null:1,2", InvalidInput),
+        ("null:1,2,3,nan", InvalidInput),
+    ],
+)
 def test_rules_that_do_not_exist(text, error):
     with pytest.raises(error):
         parse_rule(text)

@@ -4,11 +4,18 @@ Likelihoods are exact: every label is tokenised as it would follow the prompt, t
 by a token grammar, and the log-probabilities are read from the raw logits (before the grammar, temperature or top-p).
 So labels of any length and probability can be scored, a whole query as well as "yes". Repeated calls give the same
 numbers: each question starts from an empty cache, and only its own labels share the prompt's.
+
+With ``reuse_prefix`` a prompt starts from what the slot still holds of its beginning, computed for the prompt before it
+(llama.cpp's ``cache_prompt``). Asks are taken in the order of their texts, as a trie is walked, so that those with a
+common beginning (the first one, two, three passages of one list) follow each other. How a prompt was divided then decides
+the rounding: nearly equal tokens may swap places, and a reply may depend on its neighbours. So it is off by default, and
+part of the identity.
 """
 
 from __future__ import annotations
 
 import functools
+import itertools
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +30,7 @@ from shortlist.errors import BackendError, InvalidInput
 from shortlist.types import Usage
 
 _T = TypeVar("_T")
+_Asked = TypeVar("_Asked", Ask, Question)
 _R = TypeVar("_R")
 _SHOWN = 64  # how many of the likeliest tokens are read at once, when several labels are one token long
 _TAIL = 48  # characters of the prompt's end that can matter for how a label after it is tokenised
@@ -36,7 +44,8 @@ class GgufBackend:
     model was trained for. ``slots``: prompts decoded side by side (worth it for many replies at once; with more than
     one, float rounding may depend on what else is decoded). ``threads``: see
     :func:`~shortlist.backends.llamacpp.default_threads`. ``gpu_layers``: how many layers go to a GPU, if the installed
-    build has one. The model is loaded on first use.
+    build has one. ``reuse_prefix``: compute the common beginning of prompts once (see the module). The model is loaded
+    on first use.
     """
 
     model: str | Path | LocalModel = "smollm2-135m"
@@ -45,6 +54,7 @@ class GgufBackend:
     slots: int = 1
     threads: int | None = None
     gpu_layers: int = 0
+    reuse_prefix: bool = False
 
     _lock: threading.RLock = field(default_factory=threading.RLock, init=False, repr=False, compare=False)
 
@@ -55,8 +65,9 @@ class GgufBackend:
 
     @property
     def identity(self) -> str:
-        """The file's checksum, the context and the engine's version."""
-        return f"gguf {self.local.identity} ctx={self.context} llama.cpp={import_xllamacpp().__version__}"
+        """The file's checksum, the context, the engine's version, and whether prefixes are reused."""
+        reuse = " reuse_prefix" if self.reuse_prefix else ""
+        return f"gguf {self.local.identity} ctx={self.context} llama.cpp={import_xllamacpp().__version__}{reuse}"
 
     @functools.cached_property
     def local(self) -> LocalModel:
@@ -74,15 +85,26 @@ class GgufBackend:
 
     def complete(self, asks: Sequence[Ask], /) -> list[Completion]:
         """One completion an ask; an ask that does not fit the context has its error set."""
-        return _side_by_side(lambda ask: _complete(self.load(), ask), asks, self.slots)
+        return self._each(lambda ask: _complete(self.load(), ask, reuse=self.reuse_prefix), asks)
 
     def likelihoods(self, questions: Sequence[Question], /) -> list[Likelihoods]:
         """One result a question, exact for labels of any length."""
-        return _side_by_side(lambda question: _likelihoods(self.load(), question), questions, self.slots)
+        return self._each(lambda asked: _likelihoods(self.load(), asked, reuse=self.reuse_prefix), questions)
 
     def cut(self, text: str, max_tokens: int, /) -> tuple[str, bool]:
         """The text's first ``max_tokens`` tokens, and whether anything was lost."""
         return self.load().cut(text, max_tokens)
+
+    def _each(self, work: Callable[[_Asked], _R], items: Sequence[_Asked]) -> list[_R]:
+        """The work done on every item; if prefixes are reused, in the order of their texts, a stretch of it a slot."""
+        if not self.reuse_prefix:
+            return _side_by_side(work, items, self.slots)
+        walk = sorted(range(len(items)), key=lambda i: items[i].messages)
+        size = max(1, -(-len(walk) // self.slots))
+        stretches = [walk[start : start + size] for start in range(0, len(walk), size)]
+        done = _side_by_side(lambda places: [(i, work(items[i])) for i in places], stretches, self.slots)
+        by_place = dict(itertools.chain.from_iterable(done))
+        return [by_place[i] for i in range(len(items))]
 
 
 def _side_by_side(work: Callable[[_T], _R], items: Sequence[_T], threads: int) -> list[_R]:
@@ -95,7 +117,7 @@ def _side_by_side(work: Callable[[_T], _R], items: Sequence[_T], threads: int) -
 # ------------------------------------------------------------------------------------------------ completions
 
 
-def _complete(engine: Engine, ask: Ask) -> Completion:
+def _complete(engine: Engine, ask: Ask, *, reuse: bool) -> Completion:
     body: dict[str, Any] = {
         "messages": [{"role": role, "content": content} for role, content in ask.messages],
         "max_tokens": ask.max_tokens,
@@ -104,7 +126,7 @@ def _complete(engine: Engine, ask: Ask) -> Completion:
         "top_k": 0,  # llama.cpp's own defaults (40, .05) would narrow the distribution that was asked for
         "min_p": 0.0,
         "stop": list(ask.stop),
-        "cache_prompt": False,
+        "cache_prompt": reuse,
     }
     if ask.seed is not None:
         body["seed"] = ask.seed
@@ -125,14 +147,14 @@ def _complete(engine: Engine, ask: Ask) -> Completion:
 # ------------------------------------------------------------------------------------------------ likelihoods
 
 
-def _likelihoods(engine: Engine, question: Question) -> Likelihoods:
-    """All labels of a question in one slot, so that they share the cached prompt; the first call starts afresh."""
+def _likelihoods(engine: Engine, question: Question, *, reuse: bool) -> Likelihoods:
+    """All labels of a question in one slot, so that they share the cached prompt; without ``reuse`` it starts afresh."""
     prompt = engine.render(question.messages)
     ids = engine.tokenize(prompt)
     labels = [engine.label_ids(prompt[-_TAIL:], label) for label in question.labels]
     with engine.slot() as slot:
         try:
-            logprobs = _Forcing(engine, ids, slot).all(labels)
+            logprobs = _Forcing(engine, ids, slot, fresh=not reuse).all(labels)
         except _Refused as refused:
             return Likelihoods(error=str(refused))
     usage = Usage(calls=1, prompt_tokens=len(ids), completion_tokens=sum(map(len, labels)))

@@ -22,26 +22,31 @@ PAIR_ENGINES = ("auto", "onnx", "transformers", "sentence-transformers")
 @dataclass(frozen=True, kw_only=True)
 class LLMOptions:
     """How to run a language model: ``concurrency`` and ``timeout`` (seconds a call) are for servers, ``context`` (tokens
-    of prompt and reply) for llama.cpp. ``None`` is the backend's own default.
+    of prompt and reply) and ``reuse_prefix`` (compute the common beginning of prompts once) for llama.cpp. ``None`` is
+    the backend's own default.
     """
 
     engine: str = "auto"
     concurrency: int | None = None
     timeout: float | None = None
     context: int | None = None
+    reuse_prefix: bool = False
 
 
 def open_llm(model: str, options: LLMOptions = LLMOptions()) -> Completer:
     """A language model that completes; those of ours also score (see :func:`open_scorer`)."""
     engine = options.engine
+    if engine == "auto" and not model.startswith(SERVER):
+        engine = "gguf" if _is_gguf(model) else "transformers"
+    if options.reuse_prefix and engine != "gguf":
+        raise InvalidInput(f"reuse_prefix is an option of llama.cpp, which does not run {model!r}; leave it out")
     if model.startswith(SERVER):
         return _server(model, options)
-    if engine == "auto":
-        engine = "gguf" if _is_gguf(model) else "transformers"
     if engine == "gguf":
         from shortlist.backends.gguf import GgufBackend
 
-        return GgufBackend(model) if options.context is None else GgufBackend(model, context=options.context)
+        given = {} if options.context is None else {"context": options.context}
+        return GgufBackend(model, reuse_prefix=options.reuse_prefix, **given)
     if engine == "transformers":
         from shortlist.backends.transformers import TransformersBackend
 

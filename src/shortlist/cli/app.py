@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from shortlist._version import __version__
-from shortlist.cli import answer, demo, doctor, evaluate, index, models, rerank, retrieve
+from shortlist.cli import answer, demo, doctor, evaluate, index, models, rerank, retrieve, serve, train
 
 app = typer.Typer(
     name="shortlist",
@@ -44,7 +44,9 @@ for name, function in (
     ("rerank", rerank.rerank),
     ("answer", answer.answer),
     ("evaluate", evaluate.evaluate),
+    ("serve", serve.serve),
     ("models", models.models),
     ("doctor", doctor.doctor),
 ):
     app.command(name)(function)
+app.add_typer(train.app)

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
 
 from shortlist.data.files import write_lines
+from shortlist.drawing.markup import Content, Markup, page, tag
 from shortlist.evaluation.experiment import Experiment
 from shortlist.evaluation.manifest import flat
-from shortlist.evaluation.markup import Content, Markup, page, tag
 from shortlist.evaluation.report_charts import cost_section, kept_section, queries_section, statuses_section
 from shortlist.evaluation.report_facts import Facts, table
 from shortlist.evaluation.report_reader import examples_section, reader_section
 from shortlist.evaluation.significance import Comparison, compare
 from shortlist.evaluation.table import legend
-
-STYLE: Final = Path(__file__).with_name("report.css")
 
 
 def write_report(
@@ -49,7 +46,7 @@ def render_report(
     told = [(name, head, body) for name, head, body in sections if body is not None]
     nav = tag("nav", *(tag("a", head, href=f"#{name}") for name, head, _ in told), aria_label="Sections")
     body = [tag("section", tag("h2", head, id=name), body, aria_labelledby=name) for name, head, body in told]
-    return page(heading, STYLE.read_text(encoding="utf-8"), tag("main", _header(facts, heading, nav), *body))
+    return page(heading, tag("main", _header(facts, heading, nav), *body))
 
 
 def _header(facts: Facts, heading: str, nav: Markup) -> Markup:

@@ -6,9 +6,9 @@ import math
 from collections.abc import Sequence
 from typing import Final
 
-from shortlist.evaluation import plots
+from shortlist.drawing import plots
+from shortlist.drawing.markup import Content, Markup, tag
 from shortlist.evaluation.experiment import System
-from shortlist.evaluation.markup import Content, Markup, tag
 from shortlist.evaluation.report_facts import Facts
 from shortlist.evaluation.table import kept
 

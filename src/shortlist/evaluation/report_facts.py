@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
-from shortlist.evaluation import plots
+from shortlist.drawing import plots
+from shortlist.drawing.markup import Content, Markup, tag
 from shortlist.evaluation.experiment import Experiment, System
-from shortlist.evaluation.markup import Content, Markup, tag
 from shortlist.evaluation.significance import Comparison, Interval, mean_intervals
 from shortlist.evaluation.table import kept
 

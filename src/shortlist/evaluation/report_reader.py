@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from shortlist.evaluation import plots
+from shortlist.drawing import plots
+from shortlist.drawing.markup import Content, Markup, tag
 from shortlist.evaluation.experiment import Example, Experiment, Side, System
-from shortlist.evaluation.markup import Content, Markup, tag
 from shortlist.evaluation.report_facts import Facts, table
 
 
@@ -23,7 +23,9 @@ def reader_section(facts: Facts) -> Content:
         if name != lead
     ]
     note = "auto reads as many passages as the ranking's cutoff says; its mark stands at the mean."
-    lines = plots.depth_lines(f"{lead} by passages read", _lines(facts.experiment, _of(columns, lead)), lead)
+    lines = plots.line_chart(
+        f"{lead} by passages read", _lines(facts.experiment, _of(columns, lead)), "passages read", lead
+    )
     return [
         tag("p", note, class_="note"),
         tag("figure", lines),

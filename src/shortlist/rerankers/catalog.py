@@ -129,6 +129,7 @@ def llm_options(take: Options) -> LLMOptions:
         concurrency=take.maybe_whole("concurrency"),
         timeout=take.maybe_number("timeout"),
         context=take.maybe_whole("context"),
+        reuse_prefix=take.flag("reuse_prefix", default=defaults.reuse_prefix),
     )
 
 
@@ -159,8 +160,8 @@ def pointwise(order: Order) -> Made:
     asked = order.options.text("prompt", "yes-no", ("yes-no", "rating"))
     reasoning = order.options.flag("reasoning", default=False)
     scoring = cast("Literal['expected', 'product']", order.options.text("scoring", "expected", ("expected", "product")))
-    if reasoning and asked != "rating":
-        raise InvalidInput("reasoning=true goes with prompt=rating")
+    if asked != "rating" and (reasoning or "scoring" in order.options.values):
+        raise InvalidInput("reasoning=true and scoring go with prompt=rating")
     prompt = PointwiseRating(scoring=scoring, reasoning=reasoning) if asked == "rating" else PointwiseYesNo()
     if order.reads_text("text" if reasoning else "labels"):
         llm = order.llm()

@@ -29,7 +29,7 @@ from shortlist.errors import InvalidInput
 from shortlist.text.base import LabelPrompt, Prompt, PromptBase
 from shortlist.text.likelihood import exclusive
 from shortlist.text.truncation import Cut, approximate_cut, cut_slate
-from shortlist.types import J, Message, Messages, ScoredJudgement, Slate, Status, Turn, Usage
+from shortlist.types import Document, J, Message, Messages, Query, ScoredJudgement, Slate, Status, Turn, Usage
 
 
 def _fitted(slates: Sequence[Slate], prompt: Prompt[J] | LabelPrompt[J], backend: Backend) -> list[Slate]:
@@ -206,7 +206,7 @@ class PairPolicy:
 
     def judge(self, slates: Sequence[Slate], /) -> list[Turn[ScoredJudgement]]:
         """One turn a slate."""
-        pairs = [Pair(_asked(slate), c.document.full_text) for slate in slates for c in slate.candidates]
+        pairs = [pair_of(slate.query, c.document) for slate in slates for c in slate.candidates]
         if not pairs:
             return [Turn(slate, ScoredJudgement.of(())) for slate in slates]
         start = time.perf_counter()
@@ -230,6 +230,7 @@ def _scored(slate: Slate, results: Sequence[PairScore], seconds: float) -> Turn[
     return Turn(seen, verdict, (), "", usage, errors[0] if errors else None)
 
 
-def _asked(slate: Slate) -> str:
-    query = slate.query
-    return f"{query.instruction} {query.text}" if query.instruction else query.text
+def pair_of(query: Query, document: Document) -> Pair:
+    """What a cross-encoder reads: the query after its instruction, if it has one, and the passage after its title."""
+    asked = f"{query.instruction} {query.text}" if query.instruction else query.text
+    return Pair(asked, document.full_text)

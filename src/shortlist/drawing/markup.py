@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final, TypeAlias
 
 VOID: Final = frozenset({"br", "meta", "link", "hr", "img", "input"})
@@ -50,13 +51,16 @@ def _printable(text: str) -> str:
     return "".join(c if c >= " " or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
-def page(title: str, style: str, *body: Content) -> str:
-    """A whole page with its style inside."""
+STYLE: Final = Path(__file__).with_name("report.css")
+
+
+def page(title: str, *body: Content) -> str:
+    """A whole page with the reports' style inside."""
     head = [
         tag("meta", charset="utf-8"),
         tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
         tag("meta", name="color-scheme", content="light dark"),
         tag("title", title),
-        tag("style", Markup(style)),
+        tag("style", Markup(STYLE.read_text(encoding="utf-8"))),
     ]
     return "<!doctype html>\n" + tag("html", tag("head", head), "\n", tag("body", *body), lang="en") + "\n"

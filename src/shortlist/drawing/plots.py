@@ -8,9 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from shortlist.evaluation.markup import Content, Markup, escaped, tag
-from shortlist.evaluation.scales import Scale, cost_scale, padded, short
-from shortlist.evaluation.significance import Interval
+from shortlist.drawing.markup import Content, Markup, escaped, tag
+from shortlist.drawing.scales import Scale, cost_scale, padded, short
 
 COLOURS: Final = 8
 """How many colours the style has (``--c0`` …); systems beyond them share colours and differ in shape."""
@@ -24,7 +23,7 @@ class Point:
     x: float
     y: float
     series: int
-    interval: Interval | None = None
+    interval: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,7 +129,7 @@ def scatter(title: str, points: Sequence[Point], x_name: str, y_name: str) -> Ma
 def _whisker(point: Point, at: float, y: Scale) -> Markup:
     if point.interval is None:
         return Markup()
-    low, high = y(point.interval.low), y(point.interval.high)
+    low, high = map(y, point.interval)
     return tag("line", x1=at, x2=at, y1=low, y2=high, stroke=colour(point.series), class_="whisker")
 
 
@@ -232,8 +231,8 @@ Line: TypeAlias = tuple[str, int, Sequence[tuple[float, float, str]]]
 """A name, its series, and points as (x, y, hover text)."""
 
 
-def depth_lines(title: str, lines: Sequence[Line], y_name: str) -> Markup:
-    """Answer quality by how many passages are read."""
+def line_chart(title: str, lines: Sequence[Line], x_name: str, y_name: str, *, marks: bool = True) -> Markup:
+    """Lines, each named at its end; a mark at every point, or only hover texts."""
     frame = Frame(width=560, height=320, top=24, right=120)
     xs = [x for _, _, points in lines for x, _, _ in points]
     ys = [y for _, _, points in lines for _, y, _ in points]
@@ -245,8 +244,13 @@ def depth_lines(title: str, lines: Sequence[Line], y_name: str) -> Markup:
         path = " ".join(f"{x(px)},{y(py)}" for px, py, _ in points)
         parts += [
             tag("polyline", points=path, stroke=colour(series), class_="line"),
-            *(marker(series, x(px), y(py), told, 4.5) for px, py, told in points),
+            *(marker(series, x(px), y(py), told, 4.5 if marks else 1.8) for px, py, told in points),
             tag("text", name, x=x(points[-1][0]) + 10, y=end + 4, class_="label"),
         ]
-    description = "; ".join(f"{name}: {', '.join(f'{py:.3f}' for _, py, _ in points)}" for name, _, points in lines)
-    return chart(title, description, frame, axes(frame, x, y, "passages read", y_name), parts)
+    description = "; ".join(f"{name}: {_read_out(points)}" for name, _, points in lines)
+    return chart(title, description, frame, axes(frame, x, y, x_name, y_name), parts)
+
+
+def _read_out(points: Sequence[tuple[float, float, str]], most: int = 24) -> str:
+    """The values of a line, thinned so that listening to them stays possible."""
+    return ", ".join(f"{y:.3f}" for _, y, _ in points[:: 1 + len(points) // most])

@@ -1,0 +1,252 @@
+"""`shortlist train`: a reranker that learns from a reader, or from judgements; and what to do with the checkpoint."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Optional
+
+import typer
+
+from shortlist.api import open_reader
+from shortlist.backends.cache import Store
+from shortlist.backends.torch_models import import_torch
+from shortlist.cli import options
+from shortlist.cli.common import joined
+from shortlist.cli.console import note, out, progress, put_json, warn
+from shortlist.data import open_collection, read_jsonl
+from shortlist.errors import InvalidInput, MissingExtra, UnknownName
+
+if TYPE_CHECKING:
+    from shortlist.training.assembly import Opened
+    from shortlist.training.data import TrainingData
+    from shortlist.training.parallel import Processes
+    from shortlist.training.progress import Outcome
+    from shortlist.training.recipe import Recipe
+
+app = typer.Typer(
+    name="train",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    help="Train a reranker on your own questions, answers and corpus; export it; report on a run.",
+)
+
+
+@app.command("rrpo")
+def rrpo(
+    recipe: Annotated[
+        str, typer.Argument(help="A recipe: a YAML file, or one that comes along: rrpo-ours, rrpo-paper, …")
+    ],
+    data: options.Data,
+    output: Annotated[Path, typer.Option("--output", metavar="RUN", help="The run's folder; new, but for --resume.")],
+    changes: Annotated[
+        Optional[list[str]], typer.Argument(help="Changes to it: section.field=value, as optimiser.steps=100")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last state of an interrupted run.")] = False,
+    cache: Annotated[
+        Optional[Path],
+        typer.Option(
+            "--cache",
+            metavar="FILE",
+            envvar="SHORTLIST_CACHE",
+            help="Keep what the reader says in this file (sqlite), for other runs too; by default in RUN.",
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only read recipe and data, and say what would be done.")
+    ] = False,
+    as_json: options.Json = False,
+) -> None:
+    """Train a reranker by what a reader answers with its shortlists (RRPO).
+
+    The collection needs queries with gold `answers` (or judgements, with reward.ndcg=1 reward.f1=0). The queries of its
+    split test are never touched. In RUN: metrics.jsonl, costs.jsonl, report.html and checkpoints/best, which is a reranker.
+
+    Example: `shortlist train rrpo rrpo-ours --data my-questions --output run optimiser.steps=200`
+    """
+    _need_training()
+    from shortlist.training.assembly import load_data
+
+    told = _recipe(recipe, changes or [])
+    found = load_data(told, data)
+    if dry_run:
+        _plan(told, found)
+        return
+    outcome = _train(told, found, output, cache or output / "reader.sqlite", resume=resume)
+    if outcome is not None:
+        _publish(output, outcome, as_json=as_json)
+
+
+@app.command("export")
+def export(
+    checkpoint: Annotated[Path, typer.Argument(help="A cross-encoder's folder, as RUN/checkpoints/best.")],
+    data: options.Data,
+    run: options.RunOption,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="Compare on so many queries.")] = 20,
+    depth: Annotated[int, typer.Option("--depth", min=1, help="Candidates of each.")] = 20,
+    quantise: Annotated[bool, typer.Option("--int8/--float32", help="int8 is a quarter of the size.")] = True,
+) -> None:
+    """Write an ONNX copy of a checkpoint into it, and say how far its rankings agree with the original's.
+
+    Open it as `cross-encoder:CHECKPOINT?engine=onnx`: it needs no torch.
+
+    Example: `shortlist train export run/checkpoints/best --data my-questions --run my-questions/run.trec`
+    """
+    _need_training()
+    from shortlist.training.export import export_onnx
+
+    asked = [request for request in joined(open_collection(data), run, depth, limit=limit) if request.candidates]
+    agreed = export_onnx(checkpoint, asked, quantise=quantise)
+    out.print(str(agreed))
+    note(f"open it as cross-encoder:{checkpoint}?engine=onnx")
+
+
+@app.command("report")
+def report(run: Annotated[Path, typer.Argument(help="The folder of a run, finished or not.")]) -> None:
+    """Write RUN/report.html anew, also of a run that is still going or was killed.
+
+    Example: `shortlist train report run`
+    """
+    _need_training()
+    from shortlist.training.report import write_report
+
+    note(f"report: {write_report(run)}")
+
+
+# ------------------------------------------------------------------------------------------------ the run
+
+
+def _train(told: Recipe, found: TrainingData, run: Path, cache: Path, *, resume: bool) -> Outcome | None:
+    """The run; ``None`` in all processes but the first."""
+    from shortlist.evaluation.manifest import environment
+    from shortlist.training.assembly import Opened, assemble, manifest, open_policy
+    from shortlist.training.parallel import Processes
+    from shortlist.training.rrpo import Trainer
+
+    processes = Processes.join()
+    _check_run(run, resume=resume, processes=processes)
+    reader = open_reader(told.reader) if told.reader is not None and told.asks_reader else None
+    opened = Opened(
+        recipe=told,
+        run=run,
+        data=found,
+        policy=open_policy(told),
+        reader=reader,
+        store=Store(cache),
+        processes=processes,
+    )
+    with progress("preparing") as bar:
+        task = assemble(opened, resume=resume, told=bar.show if processes.first else None)
+        if processes.first:
+            manifest(opened, environment())
+            for remark in (*found.notes, f"{len(task.requests)} queries to learn from, {len(found.dev)} to choose by"):
+                note(remark)
+        try:
+            outcome = Trainer(task, _Shown(bar, told.optimiser.steps) if processes.first else None).run(resume=resume)
+        finally:
+            if processes.first:
+                _report(opened)
+    return outcome if processes.first else None
+
+
+def _check_run(run: Path, *, resume: bool, processes: Processes) -> None:
+    """What can be told before a model is opened."""
+    if run.exists() and not run.is_dir():
+        raise InvalidInput(f"--output {run} is a file; give the name of a folder")
+    if (run / "recipe.yaml").exists() and not resume and processes.first:
+        raise InvalidInput(f"{run} holds a run already; go on with --resume, or give another --output")
+
+
+class _Shown:
+    """Tells the terminal of each step."""
+
+    def __init__(self, bar: Any, total: int) -> None:
+        self._bar, self._total, self._dev = bar, total, ""
+
+    def __call__(self, step: int, told: Mapping[str, Any]) -> None:
+        for alarm in told.get("alarms", ()):
+            warn(f"step {step}: {alarm}")
+        if "dev" in told:
+            self._dev = f" · dev {told['dev']['reward']:.4f}"
+            note(f"step {step}: dev " + ", ".join(f"{name} {value:.4f}" for name, value in told["dev"].items()))
+        reward = f" · reward {told['reward']:.3f}" if "reward" in told else ""
+        self._bar.show(f"training{reward}{self._dev}", step, self._total)
+
+
+def _report(opened: Opened) -> None:
+    """The report, as far as there is anything to report on."""
+    from shortlist.training.report import write_report
+
+    if (opened.run / "dev" / "best.json").is_file():
+        note(f"report: {write_report(opened.run)}")
+
+
+def _publish(run: Path, outcome: Outcome, *, as_json: bool) -> None:
+    best = run / "checkpoints" / "best"
+    if as_json:
+        told = {"before": dict(outcome.before), "after": dict(outcome.after), "best_step": outcome.best_step}
+        put_json({**told, "steps": outcome.steps, "why": outcome.why, "checkpoint": str(best)})
+        return
+    out.print(f"{outcome.steps} steps ({outcome.why}); the best weights are those of step {outcome.best_step}")
+    for name, value in outcome.after.items():
+        out.print(f"  dev {name:12} {outcome.before.get(name, float('nan')):.4f} → {value:.4f}")
+    note(_reading(run))
+    note(f"use it: shortlist rerank --reranker {best} …, or shortlist serve --reranker {best}")
+
+
+def _reading(run: Path) -> str:
+    """What was asked of the reader and what was not, over all the times that the run was gone on with."""
+    from shortlist.training.log import COSTS
+
+    costs = [cost for _, cost in read_jsonl(run / COSTS)]
+    made, saved, reading, seconds = (sum(c[name] for c in costs) for name in ("made", "saved", "reading", "seconds"))
+    share = saved / (made + saved) if made + saved else 0.0
+    busy = reading / seconds if seconds else 0.0
+    return f"reader: {made} readings asked for, {saved} saved by the cache ({share:.0%}); busy {busy:.0%} of the steps' time"
+
+
+def _plan(told: Recipe, found: TrainingData) -> None:
+    """What a run would do."""
+    out.print(told.text(), end="")
+    sampling, most = told.sampling, told.optimiser.steps * told.optimiser.queries
+    reads = most * (sampling.samples + 1) * sampling.k
+    note(f"{len(found.train)} queries to learn from, {len(found.dev)} to choose by; {'; '.join(found.notes)}")
+    if told.asks_reader and told.objective in {"rrpo", "dpo"}:
+        note(f"at most {reads:,} readings (the cache saves those that come again), {told.reward.budget or 'no'} budget")
+
+
+# ------------------------------------------------------------------------------------------------ recipes
+
+
+def _recipe(name: str, changes: list[str]) -> Recipe:
+    from shortlist.training.recipe import Recipe
+
+    path = Path(name)
+    if not path.is_file():
+        known = shipped()
+        if name not in known:
+            raise UnknownName("recipe (nor is it a file)", name, known)
+        path = known[name]
+    return Recipe.read(path, changes)
+
+
+def shipped() -> dict[str, Path]:
+    """The recipes that come with the package, or lie in the source tree it runs from."""
+    import shortlist
+
+    package = Path(shortlist.__file__).parent
+    folders = [folder for folder in (package / "recipes", package.parents[1] / "recipes") if folder.is_dir()]
+    return {path.stem: path for folder in folders[:1] for path in sorted(folder.glob("*.yaml"))}
+
+
+def _need_training() -> None:
+    """Torch and what goes with it, or the extra's name."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    try:
+        import_torch()
+    except MissingExtra as error:
+        raise MissingExtra("torch", "train") from error
+    if "torch" in sys.modules and os.environ.get("WORLD_SIZE", "1") != "1":
+        import_torch(1)  # several processes share the cores

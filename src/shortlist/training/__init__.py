@@ -1,0 +1,1 @@
+"""Training rerankers: policies, their objectives, loops, checkpoints."""

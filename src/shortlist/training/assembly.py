@@ -1,0 +1,293 @@
+"""From a recipe and a data folder to a run: what is opened, what is filtered, and what is written at the end."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from shortlist.backends.base import Scorer
+from shortlist.backends.store import Store
+from shortlist.data.files import atomic_writer
+from shortlist.errors import InvalidFile, InvalidInput
+from shortlist.reading.base import Reader
+from shortlist.reading.readers import LLMReader
+from shortlist.rewards.answer import GoldLikelihood, ReaderReward
+from shortlist.rewards.base import PrefixReward, WeightedReward
+from shortlist.rewards.cost import PassageCost, TokenCost
+from shortlist.rewards.environment import ReaderEnvironment
+from shortlist.rewards.noise import flipped
+from shortlist.rewards.ranking import PrefixNDCG, PrefixRecall
+from shortlist.training.card import CardFacts, Result
+from shortlist.training.checkpoint import Platt, fit_platt, save_checkpoint
+from shortlist.training.data import TrainingData, load_training
+from shortlist.training.development import Development, Measured, watched
+from shortlist.training.experience import Sampler
+from shortlist.training.opening import LoRA
+from shortlist.training.parallel import Processes
+from shortlist.training.policy import ScorePolicy
+from shortlist.training.progress import write_measured
+from shortlist.training.recipe import Recipe
+from shortlist.training.rrpo import Task
+from shortlist.training.solvable import solvable
+from shortlist.types import Qrels, RerankRequest
+
+Told = Callable[[str, int, int], None]
+"""Told what is being done, how much of it is done, and how much there is."""
+
+# what a run may be gone on with: it changes what a step costs, not what it does
+FREE = ("reward.batch", "reward.workers", "reward.budget", "policy.trunk_megabytes", "save_every")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opened:
+    """What a run needs from outside: data, policy, reader. ``store`` keeps what models said."""
+
+    recipe: Recipe
+    run: Path
+    data: TrainingData
+    policy: ScorePolicy
+    reader: Reader | None
+    store: Store
+    processes: Processes = Processes()
+
+
+def load_data(recipe: Recipe, folder: str | Path) -> TrainingData:
+    """The training and dev requests that a recipe asks for."""
+    told = recipe.data
+    return load_training(
+        folder,
+        run=_inside(folder, told.run),
+        depth=told.depth,
+        train=_inside(folder, told.train) or "train",
+        dev=_inside(folder, told.dev) or "dev",
+        dev_share=told.dev_share,
+        seed=recipe.seed,
+        limit=told.limit,
+        dev_limit=recipe.dev.queries,
+        needs="answers" if recipe.asks_reader or recipe.objective == "supervised" else "judgements",
+    )
+
+
+def open_policy(recipe: Recipe) -> ScorePolicy:
+    """The model to start from."""
+    told = recipe.policy
+    lora = None if told.lora_rank is None else LoRA(rank=told.lora_rank, alpha=told.lora_alpha)
+    return ScorePolicy.open(
+        recipe.model,
+        stop=told.stop,
+        max_length=told.max_length,
+        lora=lora,
+        seed=recipe.seed,
+        train_layers=told.train_layers,
+        dtype=told.dtype,
+        batch_tokens=told.tokens,
+        trunk_megabytes=told.trunk_megabytes,
+        skip_below=told.skip_below,
+    )
+
+
+def reward_parts(recipe: Recipe, reader: Reader | None, qrels: Qrels) -> list[tuple[PrefixReward, float]]:
+    """The parts of the reward that count, each with its weight and named as in the recipe."""
+    told = recipe.reward
+    makers: Mapping[str, Callable[[], PrefixReward]] = {
+        "f1": lambda: ReaderReward(_need(reader), "f1", unanswerable=told.unanswerable),
+        "em": lambda: ReaderReward(_need(reader), "em", unanswerable=told.unanswerable),
+        "likelihood": lambda: _likelihood(_need(reader), recipe),
+        "ndcg": lambda: PrefixNDCG(qrels, k=recipe.sampling.k, name="ndcg"),
+        "recall": lambda: PrefixRecall(qrels),
+        "passage_cost": lambda: PassageCost(scale=recipe.sampling.k, name="passage_cost"),
+        "token_cost": lambda: TokenCost(scale=told.token_scale, name="token_cost"),
+    }
+    return [(makers[name](), weight) for name, weight in recipe.weights.items()]
+
+
+def assemble(opened: Opened, *, resume: bool = False, told: Told | None = None) -> Task:
+    """The run: rewards, environments, the solvability filter, and what is written when there is something better.
+
+    Raises:
+        InvalidInput: the folder holds a run already, or, to go on with, a run of another recipe or other data; or
+            no training query's reward varies.
+    """
+    recipe, processes = opened.recipe, opened.processes
+    if processes.first:
+        check_run(opened, resume=resume)
+    processes.wait()
+    parts = reward_parts(recipe, opened.reader, opened.data.qrels)
+    noisy = [
+        (flipped(part, recipe.reward.noise, recipe.seed), w) if recipe.reward.noise else (part, w) for part, w in parts
+    ]
+    environment = _environment(opened, WeightedReward(tuple(noisy)), budget=recipe.reward.budget)
+    more = (
+        [ReaderReward(opened.reader, m, unanswerable=recipe.reward.unanswerable) for m in ("f1", "em")]
+        if opened.reader and recipe.asks_reader
+        else []
+    )
+    reward, heard = watched(parts, more)
+    development = Development(
+        requests=opened.data.dev,
+        environment=_environment(opened, reward, budget=None),
+        weights=recipe.weights,
+        sampler=Sampler(recipe.sampling, opened.policy.stops),
+        qrels=opened.data.qrels,
+        heard=heard,
+        processes=processes,
+    )
+    return Task(
+        recipe=recipe,
+        run=opened.run,
+        requests=_chosen(opened, environment, told),
+        policy=opened.policy,
+        environment=environment,
+        development=development,
+        publish=lambda name, before, now: publish(opened, name, before, now),
+        labels=opened.data.qrels if not recipe.asks_reader else None,
+        store=opened.store,
+        processes=processes,
+    )
+
+
+def publish(opened: Opened, name: str, before: Measured, now: Measured) -> Path:
+    """Write the policy as it is to ``checkpoints/NAME``, with its card."""
+    if name == "best":
+        write_measured(opened.run, "best", now)
+    calibration = _calibration(now) if opened.policy.network.kind == "cross-encoder" else None
+    folder = opened.run / "checkpoints" / name
+    at_most = opened.recipe.sampling.k if opened.policy.stops else None
+    return save_checkpoint(
+        opened.policy, folder, card=_card(opened, before, now), calibration=calibration, at_most=at_most
+    )
+
+
+def check_run(opened: Opened, *, resume: bool) -> None:
+    """See that the run folder is new, or that of the same run; write what the run is.
+
+    ``recipe.yaml`` and ``data.json`` must agree with what is there, but for what changes no result.
+    """
+    recipe_path, data_path = opened.run / "recipe.yaml", opened.run / "data.json"
+    told = {"name": opened.data.name, "fingerprint": opened.data.fingerprint, "train": len(opened.data.train)}
+    told |= {"dev": len(opened.data.dev), "notes": list(opened.data.notes)}
+    if recipe_path.exists() and not resume:
+        raise InvalidInput(f"{opened.run} holds a run already; go on with --resume, or give another folder")
+    if recipe_path.exists():
+        _check_same(opened, recipe_path, data_path)
+    opened.run.mkdir(parents=True, exist_ok=True)
+    for path, text in (
+        (data_path, json.dumps(told, ensure_ascii=False, indent=1) + "\n"),
+        (recipe_path, opened.recipe.text()),
+    ):
+        with atomic_writer(path) as file:
+            file.write(text.encode())
+
+
+def _check_same(opened: Opened, recipe_path: Path, data_path: Path) -> None:
+    old, new = Recipe.read(recipe_path).flat(), opened.recipe.flat()
+    changed = [name for name, value in new.items() if value != old[name] and name not in FREE]
+    if changed:
+        told = "; ".join(f"{name} was {old[name]!r}, is {new[name]!r}" for name in changed)
+        raise InvalidInput(
+            f"{opened.run} is a run of another recipe ({told}); go on with its own, or give another folder"
+        )
+    try:
+        known = json.loads(data_path.read_text(encoding="utf-8"))["fingerprint"]
+    except (OSError, ValueError, KeyError, TypeError) as problem:
+        raise InvalidFile(data_path, f"not what a run writes ({problem}); start anew in another folder") from problem
+    if known != opened.data.fingerprint:
+        raise InvalidInput(f"{opened.run} was begun with other queries or candidates; give it the data it began with")
+
+
+def _chosen(opened: Opened, environment: ReaderEnvironment, told: Told | None) -> Sequence[RerankRequest]:
+    """The training queries that can be learnt from; found once, by the first process, and remembered in the folder."""
+    path, recipe = opened.run / "solvable.json", opened.recipe
+    asked = recipe.data.solvable and recipe.objective != "supervised"
+    if not asked:
+        return opened.data.train
+    if opened.processes.first and not path.exists():
+        tell = (lambda done, total: told("which queries can be learnt from", done, total)) if told else None
+        samples, k = recipe.data.solvable_samples, recipe.sampling.k
+        found = solvable(opened.data.train, environment, samples=samples, k=k, seed=recipe.seed, on_progress=tell)
+        if not found.kept:
+            raise InvalidInput(
+                f"no training query can be learnt from: {found.summary}; try another reader or reward, or more data"
+            )
+        kept = {"summary": found.summary, "kept": [request.query.id for request in found.kept]}
+        with atomic_writer(path) as file:
+            file.write(json.dumps(kept, ensure_ascii=False).encode())
+    opened.processes.wait()
+    wanted = set(json.loads(path.read_text(encoding="utf-8"))["kept"])
+    return [request for request in opened.data.train if request.query.id in wanted]
+
+
+def _environment(opened: Opened, reward: WeightedReward, *, budget: int | None) -> ReaderEnvironment:
+    told, share = opened.recipe.reward, None if budget is None else budget // opened.processes.world
+    return ReaderEnvironment(reward, opened.store, key=told.key, budget=share, batch=told.batch, workers=told.workers)
+
+
+def _likelihood(reader: Reader, recipe: Recipe) -> PrefixReward:
+    if not isinstance(reader, LLMReader) or not isinstance(reader.completer, Scorer):
+        raise InvalidInput(
+            f"the reader {recipe.reader} does not tell likelihoods; set reward.likelihood to 0, or take another"
+        )
+    return GoldLikelihood(reader.completer, reader.prompt, unanswerable=recipe.reward.unanswerable)
+
+
+def _need(reader: Reader | None) -> Reader:
+    if reader is None:
+        raise InvalidInput("the reward asks a reader and there is none; give reader=MODEL")
+    return reader
+
+
+def _inside(folder: str | Path, name: str | None) -> Path | None:
+    """A file by its path, or by its name inside of the data folder."""
+    if name is None:
+        return None
+    found = next((path for path in (Path(folder) / name, Path(name)) if path.is_file()), None)
+    if found is None:
+        raise InvalidInput(f"there is no file {name}, neither in {folder} nor as a path of its own")
+    return found
+
+
+def _calibration(now: Measured) -> Platt | None:
+    """What scores mean, from dev passages that hold an answer, or are judged relevant; ``None`` if none or all do."""
+    scores = [score for record in now.records for score in record["scores"]]
+    labels = [label > 0 for record in now.records for label in record["labels"]]
+    return fit_platt(scores, labels) if any(labels) and not all(labels) else None
+
+
+def _card(opened: Opened, before: Measured, now: Measured) -> CardFacts:
+    recipe, data = opened.recipe, opened.data
+    setting = f"{recipe.data.depth} candidates, {recipe.sampling.k} kept" + (
+        f", reader {recipe.reader}" if recipe.asks_reader else ""
+    )
+    results = tuple(
+        Result(
+            dataset=f"{data.name} (dev)",
+            measure=name,
+            value=value,
+            before=before.values.get(name),
+            setting=setting,
+            queries=len(now.records),
+        )
+        for name, value in now.values.items()
+        if name in {"reward", "f1", "em", "ndcg@10"} and value == value  # noqa: PLR0124 - not NaN
+    )
+    told = f"{len(data.train)} training queries of {data.name}, {len(data.dev)} to choose by. {'; '.join(data.notes)}."
+    return CardFacts(
+        title=recipe.name,
+        method=recipe.objective,
+        datasets=(data.name,),
+        data=told,
+        recipe=recipe.text(),
+        seeds=(recipe.seed,),
+        results=results,
+    )
+
+
+def manifest(opened: Opened, about: Mapping[str, Any]) -> None:
+    """Write where the run's numbers come from."""
+    told = {**about, "data": opened.data.name, "fingerprint": opened.data.fingerprint, "policy": opened.policy.identity}
+    told["reader"] = None if opened.reader is None else opened.reader.identity
+    with atomic_writer(opened.run / "manifest.json") as file:
+        file.write(json.dumps(told, ensure_ascii=False, indent=1).encode())

@@ -1,0 +1,98 @@
+"""Fields of nested frozen dataclasses: each with a default and words, read from YAML values by dotted names."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal, TypeVar
+
+import yaml
+
+from shortlist.errors import InvalidInput
+
+T = TypeVar("T")
+
+
+def say(default: Any, doc: str) -> Any:
+    """A field with its default and what it means."""
+    if isinstance(default, type):
+        return dataclasses.field(default_factory=default, metadata={"doc": doc})
+    return dataclasses.field(default=default, metadata={"doc": doc})
+
+
+def override(word: str) -> tuple[str, Any]:
+    """``section.field=value``, the value as YAML reads it."""
+    path, equals, value = word.partition("=")
+    if not equals or not path:
+        raise InvalidInput(f"{word!r} changes nothing; write section.field=value, as sampling.samples=16")
+    try:
+        return path.strip(), yaml.safe_load(value)
+    except yaml.YAMLError as problem:
+        raise InvalidInput(f"{word!r}: {value!r} is no YAML value ({problem})") from problem
+
+
+def paths(kind: type[Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted name and type of every field."""
+    hints = typing.get_type_hints(kind)
+    for one in dataclasses.fields(kind):
+        if dataclasses.is_dataclass(hints[one.name]):
+            yield from paths(hints[one.name], f"{prefix}{one.name}.")
+        else:
+            yield prefix + one.name, hints[one.name]
+
+
+def flattened(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted name and value of nested mappings."""
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from flattened(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def build(kind: type[T], told: Mapping[str, Any], prefix: str = "") -> T:
+    """A value from its dotted fields; those not told keep their defaults."""
+    hints = typing.get_type_hints(kind)
+    values: dict[str, Any] = {}
+    for one in dataclasses.fields(kind):
+        path = prefix + one.name
+        if dataclasses.is_dataclass(hints[one.name]):
+            values[one.name] = build(hints[one.name], told, f"{path}.")
+        elif path in told:
+            values[one.name] = told[path]
+    return kind(**values)
+
+
+def fitted(path: str, value: Any, hint: Any) -> Any:
+    """The value, if it is of its field's type; YAML reads 1e-5 as a word, which a number field takes."""
+    if typing.get_origin(hint) is Literal:
+        allowed = typing.get_args(hint)
+        if value not in allowed:
+            raise InvalidInput(f"{path} is {value!r}; give one of {', '.join(map(str, allowed))}")
+        return value
+    kinds = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    if value is None and type(None) in kinds:
+        return None
+    if float in kinds and not isinstance(value, bool):
+        try:
+            return float(value)
+        except (TypeError, ValueError):
+            pass
+    if type(value) in kinds:
+        return value
+    wanted = " or ".join("nothing (null)" if kind is type(None) else kind.__name__ for kind in kinds)
+    raise InvalidInput(f"{path} is {value!r}; give {wanted}")
+
+
+def lines(section: Any, indent: str = "") -> Iterator[str]:
+    """The value as YAML, each field with its words."""
+    for one in dataclasses.fields(section):
+        value = getattr(section, one.name)
+        if dataclasses.is_dataclass(value):
+            yield f"\n{one.name}:  # {(type(value).__doc__ or '').strip()}"
+            yield from lines(value, indent + "  ")
+        else:
+            told = yaml.safe_dump(value, default_flow_style=True, width=1000, allow_unicode=True)
+            yield f"{indent}{one.name}: {told.splitlines()[0]}  # {one.metadata['doc']}"

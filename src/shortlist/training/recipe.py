@@ -1,0 +1,259 @@
+"""A recipe: everything that decides a training run, in one frozen value with a default and a line of words for each field.
+
+It is read from YAML, changed by ``section.field=value``, and written back whole beside the results. A field that does
+not exist is an error that lists those that do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import yaml
+
+from shortlist.errors import InvalidFile, InvalidInput, UnknownName
+from shortlist.training.fields import build, fitted, flattened, lines, override, paths, say
+
+Form = Literal["prefix", "to_go", "terminal", "marginal", "gae_terminal", "gae_literal"]
+Baseline = Literal["none", "reference", "current", "leave_one_out", "group_mean", "mixed"]
+Action = Literal["warn", "rollback", "stop"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataRecipe:
+    """Which questions are learnt from, and what they choose among."""
+
+    run: str | None = say(None, "first-stage candidates, a TREC run inside the data folder; none: BM25 over the corpus")
+    depth: int = say(20, "so many candidates of each query are scored and drawn from")
+    train: str | None = say(None, "a JSONL file of training queries inside the data folder; none: the split train")
+    dev: str | None = say(None, "a JSONL file of queries to choose by; none: the split dev, or a seeded part of train")
+    dev_share: float = say(0.1, "the part of the training queries that becomes dev where the folder has none")
+    limit: int | None = say(None, "only so many training queries, chosen by the seed; none: all")
+    solvable: bool = say(default=True, doc="keep only queries whose reward varies over sampled shortlists")
+    solvable_samples: int = say(4, "so many shortlists are sampled a query to find that out")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PolicyRecipe:
+    """What is trained of the model."""
+
+    max_length: int = say(256, "tokens of a query and passage together; the passage is cut")
+    train_layers: int | None = say(None, "only the last so many layers and the head are trained; none: all")
+    lora_rank: int | None = say(None, "train low-rank adapters of this rank instead (LLM scorers); none: the weights")
+    lora_alpha: int = say(32, "scale of the adapters")
+    stop: bool = say(default=False, doc="learn how many to keep: a null document whose score ends the shortlist")
+    dtype: str = say("float32", "precision of the weights")
+    tokens: int = say(1024, "padded tokens a micro-batch: bounds memory")
+    trunk_megabytes: int = say(512, "room for the output of frozen layers, kept from step to step")
+    skip_below: float = say(0.0, "passages whose gradient is below this share of the largest are not run backwards")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplingRecipe:
+    """How shortlists are drawn from the scores (Plackett–Luce)."""
+
+    samples: int = say(8, "shortlists drawn for each query and step")
+    k: int = say(3, "passages of a shortlist: the most, where the policy can stop")
+    temperature: float = say(1.0, "scores are divided by this; higher explores more")
+    standardise: bool = say(default=True, doc="scores of a query are brought to mean 0 and deviation 1 first")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RewardRecipe:
+    """What a shortlist is worth: named parts, each in a fixed range, and their weights."""
+
+    f1: float = say(1.0, "weight of the answer's token F1, in [0, 1]")
+    em: float = say(0.0, "weight of the answer's exact match, 0 or 1")
+    likelihood: float = say(0.0, "weight of the gold answer's likelihood under the reader, in [0, 1]")
+    ndcg: float = say(0.0, "weight of nDCG at sampling.k from the judgements: no reader is asked")
+    recall: float = say(0.0, "weight of recall at sampling.k from the judgements")
+    passage_cost: float = say(0.0, "weight of −(passages kept)/k")
+    token_cost: float = say(0.0, "weight of −(words kept)/token_scale")
+    token_scale: int = say(512, "so many tokens cost 1 × token_cost")
+    unanswerable: Literal["abstain", "mask"] = say(
+        "mask", "queries without answers: reward abstaining, or do not score them"
+    )
+    noise: float = say(0.0, "share of rewards that are flipped, for robustness runs")
+    key: Literal["ordered", "set"] = say("ordered", "what the cache knows a shortlist by")
+    budget: int | None = say(None, "the reader is asked at most so often; none: as often as needed")
+    batch: int = say(32, "shortlists given to the reader at a time")
+    workers: int = say(1, "batches that are read at once: more than 1 only for servers")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CreditRecipe:
+    """How rewards become advantages of single picks."""
+
+    form: Form = say("to_go", "which rewards a pick is credited with")
+    eta: float = say(0.95, "to_go: how much a later reward counts, per step")
+    gamma: float = say(1.0, "gae: discount")
+    lam: float = say(0.95, "gae: lambda")
+    baseline: Baseline = say("mixed", "what is subtracted: what the list would have been worth anyway")
+    share: float = say(0.5, "mixed: the part of leave-one-out; the rest is the reference's greedy list")
+    normalise: Literal["none", "group", "window"] = say("none", "divide by a deviation: of the samples, or of a window")
+    window: int = say(1024, "so many recent advantages make the window")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossRecipe:
+    """How far a step may go."""
+
+    ratio: Literal["old", "reference"] = say(
+        "old", "probabilities are compared with those that drew, or the reference's"
+    )
+    clip: float = say(0.2, "a ratio is not rewarded for leaving 1 ± clip")
+    kl: Literal["exact", "k1", "k3"] = say("exact", "how the distance from the reference is measured")
+    beta: float = say(0.02, "weight of that distance")
+    entropy: float = say(0.0, "weight of the entropy of the picks, as a bonus")
+    tau: float = say(0.1, "distil: temperature of the reader's scores")
+    dpo_beta: float = say(0.1, "dpo: weight of the reference")
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimiserRecipe:
+    """AdamW and its schedule."""
+
+    steps: int = say(300, "steps, each on one batch of queries")
+    queries: int = say(8, "queries a step, over all processes")
+    epochs: int = say(1, "passes over the shortlists of a step")
+    lr: float = say(1e-5, "peak learning rate")
+    null_lr: float | None = say(None, "learning rate of the null document; none: 100 × lr, at least 1e-3")
+    warmup: int = say(20, "steps until the peak")
+    decay: Literal["constant", "linear", "cosine"] = say("linear", "from the peak to the last step")
+    weight_decay: float = say(0.01, "AdamW's")
+    clip_norm: float = say(1.0, "the gradient's norm is cut to this")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DevRecipe:
+    """Choosing among checkpoints, on queries that are neither learnt from nor reported on."""
+
+    every: int = say(25, "steps between measurements")
+    queries: int | None = say(200, "only the first so many dev queries; none: all")
+    measure: str = say("reward", "what is maximised: reward, ndcg@10, or a part of the reward by its name")
+    patience: int | None = say(6, "stop after so many measurements without a better one; none: never")
+    average: int = say(1, "average the weights of the so many best, and keep them if they are better; 1: do not")
+
+
+@dataclass(frozen=True, kw_only=True)
+class GuardRecipe:
+    """Alarms of a run that goes wrong. NaN always ends it."""
+
+    kl: float | None = say(2.0, "nats a pick from the reference")
+    entropy: float | None = say(0.02, "nats a pick: below it nothing is explored")
+    zero_variance: float | None = say(0.98, "share of queries whose samples all have one reward")
+    failures: float | None = say(0.5, "share of rewards that could not be had")
+    drop: float | None = say(None, "dev falls so far below its best")
+    patience: int = say(5, "so many steps in a row raise an alarm")
+    action: Action = say("warn", "warn; go back to the best weights at half the rate; or stop")
+    rollbacks: int = say(3, "so many times, then stop")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """A whole run."""
+
+    name: str = say("rrpo", "what the run is called in tables")
+    model: str = say("minilm-l12", "the reranker to start from: a catalog name, a hub id or a folder")
+    reader: str | None = say(
+        "smollm2-135m?abstain=false&max_tokens=16", "who answers; as --reader of shortlist evaluate"
+    )
+    objective: Literal["rrpo", "dpo", "distil", "supervised"] = say("rrpo", "what is learnt from the same samples")
+    seed: int = say(0, "all that is random follows from it")
+    overlap: bool = say(
+        default=True, doc="read the next shortlists while training on these: one step stale, told by the ratio"
+    )
+    save_every: int = say(10, "steps between states that a killed run goes on from")
+    data: DataRecipe = say(DataRecipe, "")
+    policy: PolicyRecipe = say(PolicyRecipe, "")
+    sampling: SamplingRecipe = say(SamplingRecipe, "")
+    reward: RewardRecipe = say(RewardRecipe, "")
+    credit: CreditRecipe = say(CreditRecipe, "")
+    loss: LossRecipe = say(LossRecipe, "")
+    optimiser: OptimiserRecipe = say(OptimiserRecipe, "")
+    dev: DevRecipe = say(DevRecipe, "")
+    guards: GuardRecipe = say(GuardRecipe, "")
+
+    def __post_init__(self) -> None:
+        for path, low, high in _BOUNDS:
+            value = self.get(path)
+            if value is not None and not low <= value <= high:
+                raise InvalidInput(f"{path} is {value}; give a number from {low:g} to {high:g}")
+        if not self.weights:
+            raise InvalidInput("all weights of reward are 0; give one, as reward.f1=1")
+        if self.credit.baseline in {"leave_one_out", "mixed", "group_mean"} and self.sampling.samples < 2:
+            raise InvalidInput(f"credit.baseline {self.credit.baseline} needs sampling.samples of 2 or more")
+        if self.objective == "dpo" and self.sampling.samples < 2:
+            raise InvalidInput("objective dpo compares samples; give sampling.samples of 2 or more")
+        if self.asks_reader and self.reader is None:
+            raise InvalidInput(
+                "the reward asks a reader and there is none; give reader=MODEL, or reward.ndcg=1 reward.f1=0"
+            )
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """The parts of the reward that count."""
+        parts = ("f1", "em", "likelihood", "ndcg", "recall", "passage_cost", "token_cost")
+        return {part: weight for part in parts if (weight := getattr(self.reward, part))}
+
+    @property
+    def asks_reader(self) -> bool:
+        """Whether a reader is needed."""
+        return bool(self.weights.keys() & {"f1", "em", "likelihood"})
+
+    def get(self, path: str) -> Any:
+        """A value by its dotted name."""
+        value: Any = self
+        for part in path.split("."):
+            value = getattr(value, part)
+        return value
+
+    def flat(self) -> dict[str, Any]:
+        """Dotted name → value."""
+        return {path: self.get(path) for path, _ in paths(Recipe)}
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Self:
+        """From dotted or nested names."""
+        known = dict(paths(cls))
+        told = dict(flattened(values))
+        for path in told:
+            if path not in known:
+                raise UnknownName("recipe field", path, known)
+        return build(cls, {path: fitted(path, value, known[path]) for path, value in told.items()})
+
+    @classmethod
+    def read(cls, path: Path | str, overrides: Iterable[str] = ()) -> Self:
+        """A recipe file, changed by ``section.field=value`` words. Raises :class:`InvalidFile`, :class:`InvalidInput`."""
+        try:
+            told = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
+        except (yaml.YAMLError, UnicodeDecodeError) as problem:
+            raise InvalidFile(path, f"not YAML: {problem}") from problem
+        if not isinstance(told, dict):
+            raise InvalidFile(path, f"a YAML {type(told).__name__}, not fields and values")
+        return cls.of({**dict(flattened(told)), **dict(map(override, overrides))})
+
+    def text(self) -> str:
+        """The whole recipe as YAML, each field with its words."""
+        return "\n".join(lines(self)) + "\n"
+
+
+_HUGE = 1e9
+_BOUNDS = (
+    *((path, 1, _HUGE) for path in ("data.depth", "data.limit", "data.solvable_samples", "policy.max_length")),
+    *((path, 1, _HUGE) for path in ("policy.train_layers", "policy.lora_rank", "policy.tokens", "sampling.samples")),
+    *(
+        (path, 1, _HUGE)
+        for path in ("sampling.k", "reward.token_scale", "reward.batch", "reward.workers", "save_every")
+    ),
+    *((path, 1, _HUGE) for path in ("credit.window", "optimiser.steps", "optimiser.queries", "optimiser.epochs")),
+    *((path, 1, _HUGE) for path in ("dev.every", "dev.queries", "dev.patience", "dev.average", "guards.patience")),
+    *((path, 0, _HUGE) for path in ("reward.budget", "optimiser.warmup", "guards.rollbacks")),
+    *((path, 0, _HUGE) for path in ("loss.beta", "loss.entropy", "optimiser.weight_decay", "guards.kl", "guards.drop")),
+    *((path, 1e-9, _HUGE) for path in ("sampling.temperature", "optimiser.lr", "optimiser.clip_norm", "loss.clip")),
+    *((path, 1e-9, _HUGE) for path in ("loss.tau", "loss.dpo_beta")),
+    *((path, 0, 1) for path in ("credit.eta", "credit.gamma", "credit.lam", "credit.share", "reward.noise")),
+    *((path, 0, 1) for path in ("data.dev_share", "guards.zero_variance", "guards.failures", "policy.skip_below")),
+)
