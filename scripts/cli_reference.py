@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -44,10 +45,19 @@ Results go to standard output, notes and progress to standard error. `--json` pr
 
 def page() -> str:
     """The whole page as Markdown."""
-    commands: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
-    listed = ", ".join(f"[`{name}`](#shortlist-{name})" for name in commands)
+    commands = dict(_commands(typer.main.get_command(app)))
+    listed = ", ".join(f"[`{name}`](#shortlist-{name.replace(' ', '-')})" for name in commands)
     sections = [_section(name, command) for name, command in commands.items()]
     return "\n".join([f"{HEAD}{listed}.\n", CODES, *sections])
+
+
+def _commands(group: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every command by its words, those of groups as well."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from _commands(command, f"{prefix}{name} ")
+        else:
+            yield prefix + name, command
 
 
 def _section(name: str, command: Any) -> str:

@@ -19,7 +19,8 @@ def told(capsys):
 
 
 def test_the_commands_are_those_of_the_first_walk():
-    assert COMMANDS == ["demo", "index", "retrieve", "rerank", "answer", "evaluate", "models", "doctor"]
+    walk = ["demo", "index", "retrieve", "rerank", "answer", "evaluate", "models", "doctor"]
+    assert [name for name in COMMANDS if name in walk] == walk
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -13,7 +13,6 @@ A *baseline* ``v`` broadcasts against (S, K). Whatever does not depend on the sa
 unbiased: none, both greedy ones, leave-one-out, mixtures of these. The group's mean holds the sample itself and shrinks
 the gradient by 1 - 1/S; z-scores and whitening divide by what depends on it, and bias it.
 """
-# ruff: noqa: N803, N806  (names carry their shape)
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """From scores to advantages, query by query: what is drawn, what has to be read for it, what each pick was worth."""
-# ruff: noqa: N802, N803, N806, N815  (names carry their shape)
+# ruff: noqa: N802, N815  (names carry their shape)
 
 from __future__ import annotations
 

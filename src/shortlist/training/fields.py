@@ -56,7 +56,7 @@ def build(kind: type[T], told: Mapping[str, Any], prefix: str = "") -> T:
     """A value from its dotted fields; those not told keep their defaults."""
     hints = typing.get_type_hints(kind)
     values: dict[str, Any] = {}
-    for one in dataclasses.fields(kind):
+    for one in dataclasses.fields(typing.cast("type[Any]", kind)):
         path = prefix + one.name
         if dataclasses.is_dataclass(hints[one.name]):
             values[one.name] = build(hints[one.name], told, f"{path}.")

@@ -3,7 +3,6 @@
 Shapes: S samples of one query, N candidates, K steps, P pairs. Functions of steps give (S, K); :func:`masked_mean` makes
 one number a query of them. A *mask* is true where a step counts: :func:`live` makes it of picks and advantages.
 """
-# ruff: noqa: N803, N806  (names carry their shape)
 
 from __future__ import annotations
 

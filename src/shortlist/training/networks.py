@@ -96,7 +96,7 @@ class CrossEncoderNetwork:
         }
         if self._typed:
             feed["token_type_ids"] = padded([row.types for row in rows], 0)
-        logits_BL = self.model(**feed).logits.float()  # noqa: N806 - shapes are part of the name
+        logits_BL = self.model(**feed).logits.float()
         return logits_BL[:, -1] - logits_BL[:, 0] if logits_BL.shape[1] == 2 else logits_BL[:, 0]
 
     def save(self, folder: Path) -> None:
@@ -131,12 +131,12 @@ class YesNoNetwork:
 
     def scores(self, rows: Sequence[Row]) -> Tensor:
         """The logit of yes less the logit of no, at the prompt's end."""
-        ids_BT, mask_BT = left_padded(torch, [list(row.ids) for row in rows], self._tokens.padding, self.model.device)  # noqa: N806
-        places_BT = (mask_BT.cumsum(-1) - 1).clamp_min(0)  # noqa: N806
+        ids_BT, mask_BT = left_padded(torch, [list(row.ids) for row in rows], self._tokens.padding, self.model.device)
+        places_BT = (mask_BT.cumsum(-1) - 1).clamp_min(0)
         out = self.model(
             input_ids=ids_BT, attention_mask=mask_BT, position_ids=places_BT, use_cache=False, logits_to_keep=1
         )
-        logits_BV = out.logits[:, -1].float()  # noqa: N806
+        logits_BV = out.logits[:, -1].float()
         return logits_BV[:, self._yes] - logits_BV[:, self._no]
 
     def save(self, folder: Path) -> None:

@@ -3,7 +3,6 @@
 Each is a function of logits that take a gradient, an :class:`Experience` and the recipe; a :class:`Method` says what has
 to be read for it.
 """
-# ruff: noqa: N803, N806  (names carry their shape)
 
 from __future__ import annotations
 

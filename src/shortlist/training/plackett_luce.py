@@ -9,7 +9,6 @@ Shapes: S samples of one query, N candidates, K steps. With a stop action the **
 last one; to pick it ends the list. Picks are column numbers (int64): candidates, perhaps the null document once, and
 -1 after it. Further axes may stand in front (queries of equal N): ``logits_N`` is (..., N), ``picks_SK`` is (..., S, K).
 """
-# ruff: noqa: N803  (names carry their shape)
 
 from __future__ import annotations
 

@@ -230,7 +230,7 @@ class ScorePolicy(torch.nn.Module):  # type: ignore[misc]
         back = torch.tensor([i for places in order for i in places]).argsort()
         return self._with_null(torch.cat(found)[back])
 
-    def _backward_rows(self, rows: Sequence[Row], gradient_N: Tensor) -> None:  # noqa: N803
+    def _backward_rows(self, rows: Sequence[Row], gradient_N: Tensor) -> None:
         least = self.options.skip_below * float(gradient_N.abs().max()) if rows else 0.0
         wanted = [i for i, g in enumerate(gradient_N.tolist()) if g != 0 and abs(g) >= least]
         states = self._states(rows) if wanted else None
@@ -254,7 +254,7 @@ class ScorePolicy(torch.nn.Module):  # type: ignore[misc]
             with self._trunk.starting_from([states[i] for i in places]):
                 return self.network.scores(chosen).cpu()
 
-    def _with_null(self, scores_N: Tensor) -> Tensor:  # noqa: N803
+    def _with_null(self, scores_N: Tensor) -> Tensor:
         if self.null is None:
             return scores_N
         return torch.cat([scores_N, (_facts(scores_N.detach()) * self.null).sum()[None]])
@@ -270,7 +270,7 @@ class ScorePolicy(torch.nn.Module):  # type: ignore[misc]
         return torch.autocast(self.model.device.type, torch.bfloat16, enabled=half)
 
 
-def _facts(scores_N: Tensor) -> Tensor:  # noqa: N803
+def _facts(scores_N: Tensor) -> Tensor:
     """Maximum, mean, standard deviation and 1: what the null document knows of its rivals."""
     if not len(scores_N):
         return torch.tensor([0.0, 0.0, 0.0, 1.0])

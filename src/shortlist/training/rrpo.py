@@ -27,7 +27,7 @@ from typing import Any
 import torch
 
 from shortlist.backends.store import Store
-from shortlist.errors import UnknownName
+from shortlist.errors import InvalidInput, UnknownName
 from shortlist.rewards.environment import ReaderEnvironment
 from shortlist.training.advantages import SlidingWhitener
 from shortlist.training.checkpoint import average
@@ -70,9 +70,8 @@ class Trainer:
         self.on_step = on_step or (lambda _step, _told: None)
         self.parameters = list(self.policy.trained().values())
         told = self.recipe.optimiser
-        self.optimiser = torch.optim.AdamW(
-            self.policy.groups(told.lr, null_lr=told.null_lr, weight_decay=told.weight_decay)
-        )
+        groups = self.policy.groups(told.lr, null_lr=told.null_lr, weight_decay=told.weight_decay)
+        self.optimiser = torch.optim.AdamW(groups)
         self.rates = [group["lr"] for group in self.optimiser.param_groups]
         self.whitener = SlidingWhitener(self.recipe.credit.window)
         self.reference = self.policy.reference(task.store)
@@ -290,7 +289,12 @@ class Trainer:
         self.now = Progress.from_json(state.facts["progress"])
         self.guards.streaks.update(state.facts["streaks"])
         self.whitener.load_state_dict(state.facts["whitener"])
-        self.task.environment.load_state_dict(state.facts["environments"][self.processes.rank])
+        known = state.facts["environments"]
+        if len(known) != self.processes.world:
+            raise InvalidInput(
+                f"the run was begun with {len(known)} processes, not {self.processes.world}; use as many"
+            )
+        self.task.environment.load_state_dict(known[self.processes.rank])
         self.before = read_measured(self.task.run, "before")
         drawn = unpack_batch(state.tensors, self.task.requests, self.reference)
         self.ahead = self.rollouts.submitted(list(self.processes.share(drawn))) if drawn else None

@@ -1,5 +1,4 @@
 """The numbers of a step: taken query by query, so that they are the same however the queries were shared out."""
-# ruff: noqa: N803, N806  (names carry their shape)
 
 from __future__ import annotations
 

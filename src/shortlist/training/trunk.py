@@ -49,7 +49,7 @@ class Trunk:
         self.misses += 1
         states: dict[int, Tensor] = {}
         for places in batches:
-            padded_BTD = self._reached(lambda places=places: self._network.scores([rows[i] for i in places]))  # type: ignore[misc]  # noqa: N806
+            padded_BTD = self._reached(lambda places=places: self._network.scores([rows[i] for i in places]))  # type: ignore[misc]
             if padded_BTD.requires_grad:
                 _LOG.warning("something trained has a part in the frozen layers; their output is not kept")
                 self._room = 0
@@ -61,7 +61,7 @@ class Trunk:
     def starting_from(self, states: Sequence[Tensor]) -> Iterator[None]:
         """A forward pass within starts at the first trained layer, from these states of its rows."""
         side = "left" if self._network.pads_left else "right"
-        padded_BTD = torch.nn.utils.rnn.pad_sequence(list(states), batch_first=True, padding_side=side)  # noqa: N806
+        padded_BTD = torch.nn.utils.rnn.pad_sequence(list(states), batch_first=True, padding_side=side)
         handle = self._first.register_forward_pre_hook(lambda _, inputs: (padded_BTD, *inputs[1:]))
         for layer in self._lower:
             layer.forward = _unchanged
@@ -90,7 +90,7 @@ class Trunk:
             handle.remove()
         return caught[0]
 
-    def _bare(self, padded_TD: Tensor, tokens: int) -> Tensor:  # noqa: N803
+    def _bare(self, padded_TD: Tensor, tokens: int) -> Tensor:
         return (padded_TD[-tokens:] if self._network.pads_left else padded_TD[:tokens]).clone()
 
     def _keep(self, key: tuple[Row, ...], states: list[Tensor]) -> list[Tensor]:
