@@ -112,3 +112,23 @@ def test_a_ranking_that_could_not_be_made_is_exit_code_5_and_still_shown(passage
     assert "the server is on fire" in capsys.readouterr().err
     assert run([*spec, "--on-error", "ignore"]) == 3
     assert "raise, report" in capsys.readouterr().err
+
+
+def test_why(passages, capsys):
+    assert run([*ASK, *passages, "--explain"]) == 0
+    told = capsys.readouterr()
+    assert f"1. {passages[1]} (was 2, 1 up)" in told.out
+    assert "The capital of Peru is Lima." in told.out.split("1 up)")[1]
+    assert "occlusion by sentence" in told.err
+    assert run([*ASK, *passages, "--explain", "--json"]) == 0
+    why = ranking(capsys)[1]["explanation"]
+    assert why["method"] == "occlusion by sentence"
+    assert [one["moved"] for one in why["passages"]] == [1, -1]
+    (span,) = why["passages"][0]["spans"]
+    assert "The capital of Peru is Lima."[span["start"] : span["end"]] == "The capital of Peru is Lima."
+
+
+def test_why_is_for_one_query(kinds, tmp_path, capsys):
+    command = ["rerank", "--reranker", "scripted-pairs:any", "--requests", "r.jsonl", "--output", "o", "--explain"]
+    assert run(command) == 3
+    assert "--explain goes with --query" in capsys.readouterr().err

@@ -62,9 +62,12 @@ class PairTokenizer:
 
     def cut(self, text: str, max_tokens: int) -> tuple[str, bool]:
         """The text's first ``max_tokens`` tokens, and whether anything was lost."""
-        cleaned = clean(text)
+        limit = max_tokens * _CHARACTERS_A_TOKEN
+        cleaned = clean(text[:limit])
         offsets = self._plain.encode(cleaned, add_special_tokens=False).offsets
-        return (cleaned[: offsets[max_tokens - 1][1]], True) if len(offsets) > max_tokens else (text, False)
+        if len(offsets) > max_tokens:
+            return cleaned[: offsets[max_tokens - 1][1]], True
+        return (cleaned, True) if len(text) > limit else (text, False)
 
     def _ample(self, text: str) -> tuple[str, bool]:
         """The beginning that may be looked at, without what no tokenizer takes; and whether something is beyond it."""

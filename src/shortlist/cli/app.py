@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from shortlist._version import __version__
-from shortlist.cli import answer, demo, doctor, evaluate, index, models, rerank, retrieve, serve, train
+from shortlist.cli import answer, demo, doctor, evaluate, index, mcp, models, rerank, retrieve, serve, train
 
 app = typer.Typer(
     name="shortlist",
@@ -45,6 +45,7 @@ for name, function in (
     ("answer", answer.answer),
     ("evaluate", evaluate.evaluate),
     ("serve", serve.serve),
+    ("mcp", mcp.mcp),
     ("models", models.models),
     ("doctor", doctor.doctor),
 ):

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Optional
 import typer
 from rich.table import Table
 
-from shortlist.cli import options
+from shortlist.cli import explaining, options
 from shortlist.cli.common import begun, check_job, check_output, joined, open_store
 from shortlist.cli.console import note, out, progress, put_json, warn
 from shortlist.cli.notes import note_of, notes_path
@@ -22,6 +22,7 @@ from shortlist.data.exchange import FORMATS, find_format, to_record
 from shortlist.errors import BackendError, InvalidInput, UnknownName
 from shortlist.rerankers.base import Ranker
 from shortlist.rerankers.catalog import open_reranker
+from shortlist.rerankers.explain import explain
 from shortlist.types import Document, Ranking, RerankRequest, Status, Usage
 
 _TREC = {".trec", ".run", ".txt", ""}
@@ -50,6 +51,12 @@ def rerank(
         typer.Argument(help="Text files to rank for --query: a passage each, or each line with --lines."),
     ] = None,
     lines: Annotated[bool, typer.Option("--lines", help="Every line of the files is a passage.")] = False,
+    explain: Annotated[
+        bool,
+        typer.Option(
+            "--explain", help="With --query: say why; reasoning, moves, and the sentences that carry a match."
+        ),
+    ] = False,
     output: Annotated[Optional[Path], typer.Option("--output", metavar="FILE", help="What to write.")] = None,
     output_format: OutputFormat = None,
     depth: options.Depth = 100,
@@ -78,9 +85,11 @@ def rerank(
         _only_one(data, run, requests, output, output_format, split, queries)
     elif files or lines:
         raise InvalidInput(f"files to rank ({', '.join(map(str, files or []))}) go with --query TEXT")
+    elif explain:
+        raise InvalidInput("--explain goes with --query TEXT; of many rankings, shortlist.rerankers.explain tells why")
     ranker = open_reranker(reranker, store=open_store(cache), on_error=on_error)
     if query is not None:
-        _one(ranker, RerankRequest.of(query, _passages(files or [], lines=lines)), json=json)
+        _one(ranker, RerankRequest.of(query, _passages(files or [], lines=lines)), json=json, why=explain)
         return
     if output is None:
         raise InvalidInput("give --output FILE to write the rankings to (or a single --query)")
@@ -242,12 +251,16 @@ def _only_one(*jobs: object) -> None:
         )
 
 
-def _one(ranker: Ranker, request: RerankRequest, *, json: bool) -> None:
+def _one(ranker: Ranker, request: RerankRequest, *, json: bool, why: bool) -> None:
     (ranking,) = ranker.rerank([request])
+    explanation = explain(ranker, ranking) if why else None
     if json:
-        put_json(ranking_to_json(ranking))
+        told = ranking_to_json(ranking)
+        put_json(told if explanation is None else {**told, "explanation": explaining.to_json(explanation)})
     else:
         _show(ranking)
+        if explanation is not None:
+            explaining.show(explanation)
     if ranking.status is Status.FAILED and len(ranking):
         raise BackendError("the passages could not be judged; they stand in their first order")
 

@@ -244,11 +244,18 @@ def line_chart(title: str, lines: Sequence[Line], x_name: str, y_name: str, *, m
         path = " ".join(f"{x(px)},{y(py)}" for px, py, _ in points)
         parts += [
             tag("polyline", points=path, stroke=colour(series), class_="line"),
-            *(marker(series, x(px), y(py), told, 4.5 if marks else 1.8) for px, py, told in points),
+            *(_mark(series, x(px), y(py), told, seen=marks) for px, py, told in points),
             tag("text", name, x=x(points[-1][0]) + 10, y=end + 4, class_="label"),
         ]
     description = "; ".join(f"{name}: {_read_out(points)}" for name, _, points in lines)
     return chart(title, description, frame, axes(frame, x, y, x_name, y_name), parts)
+
+
+def _mark(series: int, x: float, y: float, title: str, *, seen: bool) -> Markup:
+    """A point to hover over."""
+    if seen:
+        return marker(series, x, y, title, 4.5)
+    return tag("circle", tag("title", title), cx=x, cy=y, r=5, fill="transparent")
 
 
 def _read_out(points: Sequence[tuple[float, float, str]], most: int = 24) -> str:
