@@ -5,9 +5,11 @@
 1. Overhead: one client, one request at a time, alternating: the library's call in this process, the same request over
    HTTP (keep-alive, loopback) to a server in another. Same model, same request; the difference of the medians is the
    server's. Also with a model that answers at once: the server alone.
-2. Saturation: requests a second with many clients, against the library ranking the same requests in one stream.
+2. Saturation: requests a second with many clients, against the library ranking the same requests in one stream; in
+   turn, five times, and the share is the median of the rounds' ratios.
 3. With `--against-sentence-transformers`: the same float32 weights behind a plain FastAPI app that calls
-   sentence-transformers' CrossEncoder, as people write it; both servers measured in turn.
+   sentence-transformers' CrossEncoder, as people write it; both servers up, asked in turn, five times; the ratio is
+   the median of the rounds' own.
 
 Prints a table and writes benchmarks/results/serving.json. The client has a core of its own only where there is one.
 """
@@ -25,7 +27,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -37,6 +39,7 @@ from shortlist.types import RerankRequest
 
 RESULTS = Path(__file__).parent / "results" / "serving.json"
 INSTANT = "instant"
+ROUNDS = 5
 WORDS = ["the", "heap", "keeps", "its", "smallest", "item", "at", "root", "and", "pushes", "larger", "ones", "down"]
 WORDS += ["step", "by", "step", "while", "lists", "do", "not"]
 
@@ -66,9 +69,10 @@ def ranker_of(spec: str) -> Ranker:
 def serve(spec: str) -> None:
     """Our server, in a child process."""
     from shortlist.serving.app import create_app
-    from shortlist.serving.run import run
+    from shortlist.serving.run import leave, run
 
-    run(create_app([ranker_of(spec)]), host="127.0.0.1", port=0, ready=lambda url: print(url, flush=True))
+    if not run(create_app([ranker_of(spec)]), host="127.0.0.1", port=0, ready=lambda url: print(url, flush=True)):
+        leave()
 
 
 def serve_plainly(folder: str) -> None:
@@ -174,15 +178,19 @@ def in_library(ranker: Ranker, count: int, passages: int) -> float:
 
 
 def saturation(port: int, ranker: Ranker, count: int, passages: int, clients: int) -> dict[str, Any]:
-    library = in_library(ranker, count, passages)
-    served = asyncio.run(over_http(port, count, passages, clients))
+    """Library and server in turn, ``ROUNDS`` times; the share is the median of the rounds' own ratios."""
+    library, served = [], []
+    for _ in range(ROUNDS):
+        library.append(in_library(ranker, count, passages))
+        served.append(asyncio.run(over_http(port, count, passages, clients)))
     return {
         "passages": passages,
-        "requests": count,
+        "requests": count * ROUNDS,
         "clients": clients,
-        "library_rps": round(library, 2),
-        "server_rps": round(served, 2),
-        "share": round(served / library, 3),
+        "library_rps": round(statistics.median(library), 2),
+        "server_rps": round(statistics.median(served), 2),
+        "share": round(statistics.median(s / lib for s, lib in zip(served, library, strict=True)), 3),
+        "shares": [round(s / lib, 3) for s, lib in zip(served, library, strict=True)],
     }
 
 
@@ -198,12 +206,26 @@ def against(count: int, passages: int, clients: int) -> list[dict[str, Any]]:
             "shortlist, transformers": ("--serve", f"cross-encoder:{folder}?engine=transformers"),
             "sentence-transformers behind FastAPI": ("--serve-plainly", str(folder)),
         }
-        for name, (flag, value) in servers.items():
-            with child(flag, value) as port:
-                alone = asyncio.run(over_http(port, max(3, count // 4), passages, 1))
-                many = asyncio.run(over_http(port, count, passages, clients))
+        with ExitStack() as running:
+            ports = {name: running.enter_context(child(*told)) for name, told in servers.items()}
+            alone: dict[str, list[float]] = {name: [] for name in ports}
+            many: dict[str, list[float]] = {name: [] for name in ports}
+            for _ in range(ROUNDS):  # the one that is not asked stands idle
+                for name, port in ports.items():
+                    alone[name].append(asyncio.run(over_http(port, max(3, count // 4), passages, 1)))
+                    many[name].append(asyncio.run(over_http(port, count, passages, clients)))
+        theirs = many["sentence-transformers behind FastAPI"]
+        for name in servers:
+            ratios = [round(ours / other, 3) for ours, other in zip(many[name], theirs, strict=True)]
             rows.append(
-                {"server": name, "passages": passages, "one_client_rps": round(alone, 2), "rps": round(many, 2)}
+                {
+                    "server": name,
+                    "passages": passages,
+                    "one_client_rps": round(statistics.median(alone[name]), 2),
+                    "rps": round(statistics.median(many[name]), 2),
+                    "ratio": statistics.median(ratios),
+                    "ratios": ratios,
+                }
             )
     return rows
 

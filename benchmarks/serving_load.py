@@ -49,7 +49,7 @@ def serve(reranker: str | None, per_passage: float, deadline: float) -> None:
     from shortlist.serving.app import create_app
     from shortlist.serving.config import ServerConfig
     from shortlist.serving.engine import Admission
-    from shortlist.serving.run import run
+    from shortlist.serving.run import leave, run
 
     def score(pair: Any) -> float:
         time.sleep(per_passage)
@@ -58,7 +58,9 @@ def serve(reranker: str | None, per_passage: float, deadline: float) -> None:
     scripted = Reranker(policy=PairPolicy(scorer=ScriptedPairScorer(score)), strategy=Pointwise(), name="scripted")
     ranker = scripted if reranker is None else open_reranker(reranker)
     config = ServerConfig(deadline=deadline, admission=Admission(open_requests=512), warm=reranker is not None)
-    run(create_app([ranker], config=config), host="127.0.0.1", port=0, ready=lambda url: print(url, flush=True))
+    app = create_app([ranker], config=config)
+    if not run(app, host="127.0.0.1", port=0, ready=lambda url: print(url, flush=True)):
+        leave()
 
 
 # ------------------------------------------------------------------------------------------------ the client

@@ -307,7 +307,8 @@ class Ranking:
 
     ``order`` holds positions in ``request.candidates``. ``scores`` run along ``order`` and are there only if they mean
     something. ``cutoff`` is how many to keep (``None``: nothing was said, keep all). No candidate is ever dropped;
-    ``unjudged`` holds the positions that no verdict spoke of. ``truncated`` counts passages that the model saw cut.
+    ``unjudged`` holds the positions that no verdict spoke of, although it was asked for; ``skipped`` those that a gate
+    kept from the last model, which stand below what it judged. ``truncated`` counts passages that the model saw cut.
     """
 
     request: RerankRequest
@@ -320,6 +321,7 @@ class Ranking:
     reasoning: tuple[str, ...] = ()
     usage: Usage = Usage()
     truncated: int = 0
+    skipped: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         n = len(self.request.candidates)

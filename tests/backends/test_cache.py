@@ -33,6 +33,7 @@ from shortlist.backends.cache import (
 from shortlist.backends.scripted import ScriptedCompleter, ScriptedPairScorer, ScriptedScorer
 from shortlist.errors import BackendError, InvalidInput
 from shortlist.testing.backends import check_completer, check_embedder, check_pair_scorer, check_scorer
+from shortlist.text.language import Language, Said
 from shortlist.types import Message, Usage
 
 HIT = Usage(cached_calls=1)
@@ -146,6 +147,7 @@ def test_vectors_come_back_bit_for_bit(store):
         {"stop": ("x",)},
         {"schema": {"a": 1, "b": 2}},
         {"schema": {"b": 2, "a": 1}},
+        {"language": Language((Said("x"),))},
         {"messages": (Message("system", "same"),)},
         {"messages": (Message("user", "same"), Message("assistant", ""))},
     ],
@@ -159,7 +161,7 @@ def test_everything_in_an_ask_is_part_of_its_key(store, other):
 
 
 def test_every_field_of_an_ask_is_tried_above():
-    tried = {"max_tokens", "temperature", "top_p", "seed", "stop", "schema", "messages"}
+    tried = {"max_tokens", "temperature", "top_p", "seed", "stop", "schema", "language", "messages"}
     assert {field.name for field in dataclasses.fields(Ask)} == tried
 
 

@@ -162,3 +162,14 @@ def test_a_forked_child_opens_its_own(tmp_path):
         store.close()
     """
     assert run(code, tmp_path / "f").wait(30) == 0
+
+
+def test_a_full_disk_is_no_reason_to_delete_what_was_kept(tmp_path):
+    with Store(tmp_path / "s.sqlite") as store:
+        store.put_many({"aa" * 32: 1})
+        with store._connection() as connection:
+            connection.execute("PRAGMA max_page_count=4")
+        with pytest.raises(InvalidFile, match=r"disk is full.*free the disk") as told:
+            store.put_many({"bb" * 32: "x" * 100_000})
+        assert "Delete" not in str(told.value)
+        assert store.get_many(["aa" * 32]) == {"aa" * 32: 1}

@@ -1,3 +1,4 @@
+import dataclasses
 import logging
 import math
 import sys
@@ -9,6 +10,7 @@ import tiny
 from shortlist.backends.base import Ask, Completer, Cuts, Pair, PairScorer, Question, Scorer
 from shortlist.backends.dequantise import dequantise_minilm
 from shortlist.backends.torch_models import batches, halving
+from shortlist.backends.torch_trie import Trie, packed
 from shortlist.backends.transformers import TransformersBackend, TransformersCrossEncoder
 from shortlist.errors import InvalidInput, MissingExtra, ModelUnavailable
 from shortlist.types import Message
@@ -133,6 +135,47 @@ def test_batched_likelihoods_are_those_of_one_by_one(backend):
             backend.likelihoods([Question(messages=question.messages, labels=(x,))])[0] for x in question.labels
         ]
         assert found.logprobs == pytest.approx([result.logprobs[0] for result in one_each], abs=1e-4)
+
+
+SHARING = [
+    Question(messages=user(f"what is {words}"), labels=("yes", "yes the cat", "a dog sat"))
+    for words in ("the cat", "the cat the dog", "the cat the dog blue", "the dog", "the dog the cat", "the cat")
+]
+
+
+@pytest.mark.parametrize("batch_tokens", [12, 30, 8192])
+def test_beginnings_computed_once_give_the_numbers_of_separate_prompts(backend, batch_tokens):
+    once = dataclasses.replace(backend, reuse_prefix=True, batch_tokens=batch_tokens)
+    assert once.identity != backend.identity
+    for wanted, found in zip(
+        backend.likelihoods([*SHARING, *QUESTIONS]), once.likelihoods([*SHARING, *QUESTIONS]), strict=True
+    ):
+        assert found.logprobs == pytest.approx(wanted.logprobs, abs=1e-4)
+        assert (found.tokens, found.usage.prompt_tokens) == (wanted.tokens, wanted.usage.prompt_tokens)
+
+
+def test_a_trie_holds_each_beginning_once():
+    trie = Trie()
+    assert trie.add([5, 6, 7]) == [0, 1, 2]
+    assert trie.add([5, 6, 8]) == [0, 1, 3]
+    assert trie.add([6]) == [4]
+    assert (trie.parents, trie.depths) == ([-1, 0, 1, 1, -1], [0, 1, 2, 2, 0])
+    assert trie.sees().tolist()[3] == [True, True, False, True, False]
+
+
+def test_packs_keep_the_order_and_the_budget():
+    asked = [([1, 2, 3], [[4]]), ([1, 2, 3], [[5]]), ([9, 9, 9], [[1]]), ([7] * 20, [[1]])]
+    assert packed(asked, max_tokens=5) == [[0, 1], [2], [3]]
+    assert packed(asked, max_tokens=100) == [[0, 1, 2, 3]]
+
+
+def test_beginnings_are_shared_only_where_that_is_tested(backend):
+    once = dataclasses.replace(backend, reuse_prefix=True)
+    model, _ = once.load()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(model.config, "model_type", "mamba")
+        with pytest.raises(InvalidInput, match="not for mamba"):
+            once.likelihoods(QUESTIONS)
 
 
 def test_labels_share_one_unit_of_probability(backend):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import sys
 from pathlib import Path
@@ -130,3 +131,20 @@ def test_the_report_can_be_made_of_a_run_that_was_killed(toy, tmp_path, capsys):
     assert run(["train", "report", str(tmp_path / "run")]) == 0
     assert "Training run" in (tmp_path / "run" / "report.html").read_text()
     assert run(["train", "report", str(tmp_path)]) == 3
+
+
+def test_a_report_that_cannot_be_written_hides_nothing(toy, tmp_path, capsys, monkeypatch):
+    def full(_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("shortlist.training.report.write_report", full)
+    with serve(colour) as server:
+        assert train(toy, tmp_path / "run", server.url) == 0
+    assert "no report" in capsys.readouterr().err
+
+
+def test_a_dry_run_counts_what_may_be_read(toy, tmp_path, capsys):
+    more = ("reward.likelihood=0.5", "sampling.samples=3", "data.solvable_samples=4", "reward.budget=99")
+    assert train(toy, tmp_path / "run", "http://nowhere", *more, "--dry-run") == 0
+    # 4 steps of 4 queries, 3 lists and a greedy one, 2 prefixes each, 12 queries filtered by 4 lists; answer and likelihood
+    assert f"at most {2 * (4 * 4 * 4 * 2 + 12 * 4)} readings" in capsys.readouterr().err.replace("\n", " ")

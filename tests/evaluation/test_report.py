@@ -139,6 +139,12 @@ def test_a_reader_alone_makes_a_report():
     assert "reader" in page.ids
 
 
+def test_works_where_nothing_is_judged():
+    """Questions with answers need no judgements; a measure of rankings then has no value, and no chart."""
+    found = evaluate([perfect()], REQUESTS, {}, ["nDCG@10"], reader=Finder(), read_at=(1,))
+    assert "F1@1" in " ".join(checked(render_report(found)).text)
+
+
 def test_many_queries_do_not_make_a_large_file():
     requests = [request(f"q{i}", {i % 4}) for i in range(3_000)]
     qrels = {f"q{i}": {f"d{i % 4}": 1} for i in range(3_000)}

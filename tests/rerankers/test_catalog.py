@@ -368,12 +368,19 @@ def test_unknown_engines_list_the_known_ones():
         opening.open_pair_scorer("m", engine="tensor")
 
 
-def test_reused_prefixes_are_an_option_of_llama_cpp_alone(tmp_path):
+def test_reused_prefixes_are_an_option_of_models_in_this_process(tmp_path):
     assert opening.open_llm("smollm2-135m", opening.LLMOptions(reuse_prefix=True)).reuse_prefix
     assert open_reranker("listwise:smollm2-135m?reuse_prefix=true").policy.completer.reuse_prefix
-    for model in (SERVER, str(tmp_path)):
-        with pytest.raises(InvalidInput, match="reuse_prefix"):
-            opening.open_llm(model, opening.LLMOptions(reuse_prefix=True))
+    assert opening.open_llm(str(tmp_path), opening.LLMOptions(reuse_prefix=True)).reuse_prefix
+    with pytest.raises(InvalidInput, match="reuse_prefix"):
+        opening.open_llm(SERVER, opening.LLMOptions(reuse_prefix=True))
+
+
+def test_precision_is_an_option_of_transformers_alone(tmp_path):
+    assert opening.open_llm(str(tmp_path), opening.LLMOptions(dtype="bfloat16")).dtype == "bfloat16"
+    for model in (SERVER, "smollm2-135m"):
+        with pytest.raises(InvalidInput, match="dtype"):
+            opening.open_llm(model, opening.LLMOptions(dtype="bfloat16"))
 
 
 def test_a_chain_of_server_models_over_http():

@@ -121,6 +121,7 @@ def test_rules_by_name(text, rule):
         ("best", UnknownName),
         ("top", InvalidInput),
         ("top:x", InvalidInput),
+        ("threshold:nan", InvalidInput),
         ("null:1,2", InvalidInput),
         ("null:1,2,3,nan", InvalidInput),
     ],

@@ -16,6 +16,7 @@ from shortlist.reading.base import Reading
 from shortlist.rewards.answer import GoldLikelihood, ReaderReward
 from shortlist.rewards.base import WeightedReward
 from shortlist.rewards.cost import PassageCost
+from shortlist.rewards.counters import Streak
 from shortlist.rewards.custom import FunctionReward, Kept
 from shortlist.rewards.environment import ReaderEnvironment
 from shortlist.rewards.noise import flipped
@@ -222,6 +223,19 @@ def test_failures_with_successes_between_are_no_death():
     )
     levels = ours.evaluate([(Q, docs(name)) for name in "abcdef"], [1])
     assert np.isnan(levels.totals[:, 0]).tolist() == [True, False] * 3
+
+
+def test_failures_after_the_last_answer_count_and_environments_may_count_together():
+    streak = Streak()
+    assert streak.add(["a", None, None]) == 2
+    assert streak.add([]) == 2
+    assert streak.add([None]) == 3
+    assert streak.add([None, "b"]) == streak.failures == 0
+    dead = ScriptedReader(lambda _: Fails("gone"))
+    one, other = (environment(dead, batch=2, patience=3, streak=streak) for _ in range(2))
+    one.evaluate([(Q, docs("a")), (Q, docs("b"))], [1])
+    with pytest.raises(BackendError, match="last 4 calls"):
+        other.evaluate([(Q, docs("a")), (Q, docs("b"))], [1])
 
 
 @pytest.mark.parametrize("lengths", [[], [-1], [1, 1]])

@@ -35,7 +35,7 @@ JSON = {"content-type": "application/json"}
 def test_wrong_types_by_the_hundred_thousand(client, path, before, after):
     """A list is refused at its first wrong item: a report on every one of them took minutes and gigabytes."""
     content = before + b"1," * 300_000 + b"1" + after
-    start = time.perf_counter()
+    start = time.process_time()
     tracemalloc.start()
     try:
         reply = client.post(path, content=content, headers=JSON)
@@ -44,7 +44,7 @@ def test_wrong_types_by_the_hundred_thousand(client, path, before, after):
         tracemalloc.stop()
     assert reply.status_code == 422
     assert peak < 60e6
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-32"])

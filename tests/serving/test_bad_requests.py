@@ -165,7 +165,7 @@ def test_a_closing_server(client, path):
 
 
 def test_numbers_out_of_range(client):
-    for wrong in ({"top_n": -1}, {"top_n": 1.5}, {"top_n": "2"}, {"priority": 10**40}, {"max_tokens_per_doc": 0}):
+    for wrong in ({"top_n": -1}, {"top_n": 1.5}, {"top_n": "2"}, {"priority": 10**40}, {"max_tokens_per_doc": -1}):
         refused(client, "/v2/rerank", body("/v2/rerank") | wrong, 422)
     for wrong in (
         {"k": -1},

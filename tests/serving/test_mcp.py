@@ -266,7 +266,8 @@ def free_port():
 def serving(command, port):
     process = subprocess.Popen([*command, "--http", "--port", str(port), "--api-key", "k3y"], stderr=subprocess.PIPE)
     try:
-        for _ in range(200):
+        for _ in range(1200):  # a busy machine takes its time to import what is needed
+            assert process.poll() is None, "the server did not start"
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
                 break
             time.sleep(0.05)

@@ -83,15 +83,15 @@ def test_a_streams_deadline():
 
 @pytest.mark.parametrize("config", [ServerConfig(), ServerConfig(deadline=0.3)])
 def test_a_deadline_gets_the_best_so_far(config):
-    with serving(listwise(seconds=0.2, size=2, stride=1), config=config) as client:
+    with serving(listwise(seconds=0.2, size=2, stride=1), config=config) as client:  # 3.8 s if it were let
         start = time.perf_counter()
-        body = {"query": "q", "documents": ["a" * i for i in range(1, 9)]}
+        body = {"query": "q", "documents": ["a" * i for i in range(1, 21)]}
         reply = client.post("/v1/rerank", json=body | ({} if config.deadline else {"rerank": {"deadline_ms": 300}}))
-        assert 0.25 < time.perf_counter() - start < 1.3
+        assert 0.25 < time.perf_counter() - start < 3
         told = reply.json()["meta"]["rerank"]
     assert told["status"] == "partial"
     assert told["deadline_passed"] is True
-    assert [one["index"] for one in reply.json()["results"]][-2:] == [7, 6]
+    assert [one["index"] for one in reply.json()["results"]][-2:] == [19, 18]
 
 
 def test_a_deadline_with_raise_is_a_504():
@@ -175,7 +175,10 @@ def test_ready_when_the_models_are_loaded():
     with serving(pointwise(seconds=0.1), config=ServerConfig(warm=True)) as client:
         assert client.get("/ready").status_code == 503
         assert client.get("/ready").json() == {"status": "loading"}
-        time.sleep(0.5)
+        for _ in range(100):
+            time.sleep(0.1)
+            if client.get("/ready").status_code == 200:
+                break
         assert client.get("/ready").json() == {"status": "ok"}
 
     def fails(_):

@@ -440,6 +440,20 @@ def test_axe_finds_nothing(chromium, fast, theme, width):
     page.close()
 
 
+@pytest.mark.parametrize("width", [1024, 1440])
+def test_no_column_lies_over_the_next(page, width):
+    """A column whose facts take more room than it has: they wrap, the column stays as wide as it is."""
+    page.set_viewport_size({"width": width, "height": 900})
+    ranked(page, ["first-stage", "cross-encoder", "reasoning-windows"])
+    page.evaluate("""() => document.querySelectorAll('.costs').forEach(costs => {
+        for (let i = 0; i < 6; i++) costs.append(costs.firstElementChild.cloneNode(true)) })""")
+    told = page.evaluate("""() => [...document.querySelectorAll('.column')].map(column => [
+        column.getBoundingClientRect().right,
+        Math.max(...[...column.children].map(child => child.getBoundingClientRect().right))])""")
+    assert len(told) == 3
+    assert all(widest <= right + 1 for right, widest in told)
+
+
 @pytest.mark.parametrize("width", [320, 390, 768, 1440])
 def test_nothing_sticks_out_at_any_width(chromium, fast, width):
     page = watched(chromium, fast)

@@ -17,6 +17,7 @@ import pytest
 
 SCRIPT = """
 import sys, time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from shortlist.backends.cache import cached
 from shortlist.backends.scripted import ScriptedPairScorer
@@ -27,9 +28,10 @@ from shortlist.rerankers.strategies import Pointwise
 
 @catalog.kind("scripted")
 def scripted(order):
-    "Takes as long as its model says; notes every pair."
+    "Takes as long as its model says, in a thread that the interpreter would wait for; notes every pair."
+    pool = ThreadPoolExecutor(1)
     def score(pair):
-        time.sleep(float(order.model))
+        pool.submit(time.sleep, float(order.model)).result()
         with Path("asked").open("a") as file:
             file.write(pair.passage + "\\n")
         return float(len(pair.passage))
@@ -95,6 +97,18 @@ def test_what_does_not_end_in_time_gets_the_best_so_far(tmp_path):
         process.wait(10)
     assert replies[0].status_code == 200
     assert replies[0].json()["meta"]["rerank"]["deadline_passed"] is True
+
+
+def test_a_model_that_is_still_busy_does_not_hold_up_the_end(tmp_path):
+    with server(tmp_path, "--reranker", "scripted:60", "--no-warm", "--drain", "0.6") as (process, url, lines):
+        asking = threading.Thread(target=lambda: httpx.post(f"{url}/v2/rerank", json=BODY, timeout=20))
+        asking.start()
+        while "shortlist_open_requests 1.0" not in httpx.get(f"{url}/metrics").text:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGTERM)
+        asking.join()
+        assert process.wait(15) == 0
+    assert any('"status": 200' in line for line in lines if '"/v2/rerank"' in line)
 
 
 def test_the_cache_outlives_a_kill(tmp_path):

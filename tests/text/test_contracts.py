@@ -24,6 +24,7 @@ from shortlist.text import (
     PromptBase,
     QueryLikelihood,
     SetwiseChoice,
+    SetwiseReasoning,
     Subset,
 )
 from shortlist.types import Choice, Judgement, Message, ScoredJudgement, Status
@@ -34,6 +35,7 @@ PARSED = [
     PointwiseRating(reasoning=True, scoring="product"),
     PairwiseChoice(),
     SetwiseChoice(),
+    SetwiseReasoning(),
     Listwise(),
     Listwise(first_stage_scores=True, passage_tokens=77),
     ListwiseReasoning(),

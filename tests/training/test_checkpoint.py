@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 from tiny_models import bert, llama, requests
 
 from shortlist.errors import InvalidFile, InvalidInput
+from shortlist.rerankers.calibration import Platt, read_calibration
 from shortlist.rerankers.catalog import CONFIG, open_reranker
 from shortlist.rerankers.cutoffs import NullDocument
 from shortlist.training import checkpoint
 from shortlist.training.card import CardFacts, Result
-from shortlist.training.checkpoint import Platt, average, fit_platt, restore_interrupted, save_checkpoint
+from shortlist.training.checkpoint import average, fit_platt, restore_interrupted, save_checkpoint
 from shortlist.training.opening import LoRA
 from shortlist.training.policy import ScorePolicy
 from shortlist.types import RerankRequest
@@ -94,7 +95,7 @@ def test_what_the_folder_holds(saved):
     told = json.loads((target / CONFIG).read_text())
     assert told["kind"] == "cross-encoder"
     assert told["options"]["max_length"] == 24
-    assert told["calibration"] == {"kind": "platt", "slope": 2.0, "offset": -1.0}
+    assert read_calibration(str(target)) == Platt(2.0, -1.0)  # as serving reads it
     assert [path.name for path in target.parent.iterdir()] == ["best"]
 
 
@@ -224,8 +225,8 @@ def test_platt_finds_the_logistic_that_made_the_labels():
     scores = draw.normal(3, 5, size=20_000)
     labels = draw.random(20_000) < 1 / (1 + np.exp(-(0.7 * scores - 2)))
     found = fit_platt(scores, labels)
-    assert found.slope == pytest.approx(0.7, rel=0.05)
-    assert found.offset == pytest.approx(-2, rel=0.05)
+    assert found.a == pytest.approx(0.7, rel=0.05)
+    assert found.b == pytest.approx(-2, rel=0.05)
 
 
 @given(st.lists(st.tuples(st.floats(-30, 30), st.booleans()), min_size=2, max_size=40))

@@ -110,6 +110,14 @@ def test_a_lone_test_split_is_divided_and_this_is_told(folder):
     assert "report on another collection" in data.notes[0]
 
 
+def test_a_lone_test_split_stays_shut_where_there_are_other_questions(folder):
+    rewrite(folder, splits={"test": ["q0", "q1", "q2"]})
+    (folder / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\nq0\td0\t1\nq1\td1\t1\nq2\td2\t1\n")
+    data = load_training(folder)
+    assert sorted([*names(data.train), *names(data.dev)]) == ["q3", "q4", "q5", "q6", "q7", "q8", "q9"]
+    assert "7 queries that are not test" in data.notes[0]
+
+
 def test_files_of_queries(folder, tmp_path):
     for name, ids in (("mine", ["q0", "q1", "q2"]), ("chosen", ["q6"]), ("leak", ["q0", "q8"])):
         some = [query for query in queries([f"q{i}" for i in range(10)]) if query.id in ids]

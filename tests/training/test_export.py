@@ -2,11 +2,13 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_models import bert, requests
 
+from shortlist.errors import InvalidInput
 from shortlist.rerankers.catalog import open_reranker
+from shortlist.training import export
 from shortlist.training.checkpoint import save_checkpoint
 from shortlist.training.export import export_onnx, kendall, parity
 from shortlist.training.policy import ScorePolicy
@@ -45,6 +47,23 @@ def test_the_checkpoint_opens_both_ways(folder):
     assert b.cutoff is not None
 
 
+def test_it_is_compared_at_the_length_that_it_is_served_with(folder):
+    """Longer passages would differ, if one of the two cut them elsewhere."""
+    long = requests(2, 8, longest=200)
+    found = export_onnx(folder, long, quantise=False, threads=1)
+    served = [ranking.scores for ranking in open_reranker(str(folder)).rerank(long)]
+    assert found.largest < 1e-4
+    assert export._served_length(folder) == 32
+    assert [len(scores) for scores in served] == [8, 8]
+
+
+def test_a_language_model_is_not_exported(tmp_path):
+    (tmp_path / "config.json").write_text('{"architectures": ["LlamaForCausalLM"]}')
+    with pytest.raises(InvalidInput, match="only cross-encoders"):
+        export_onnx(tmp_path, [])
+    assert not (tmp_path / "onnx").exists()
+
+
 def test_kendall_by_hand():
     assert kendall(np.array([1.0, 2, 3, 4]), np.array([1.0, 3, 2, 4])) == pytest.approx(4 / 6)
     assert kendall(np.array([1.0, 2, 3]), np.array([3.0, 2, 1])) == -1
@@ -52,6 +71,7 @@ def test_kendall_by_hand():
 
 
 @given(st.lists(st.integers(0, 6), min_size=2, max_size=12), st.randoms())
+@settings(deadline=None)
 def test_kendall_agrees_with_scipy(values, draw):
     from scipy.stats import kendalltau
 

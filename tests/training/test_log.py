@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from shortlist.training.log import Log, read_metrics
+from shortlist.training.log import COSTS, METRICS, Log, read_metrics
+
+
+def test_lines_that_a_full_disk_tore_spoil_none_after_them(tmp_path):
+    (tmp_path / METRICS).write_text('{"step": 1}\n{"step": 2}\n{"ste')
+    (tmp_path / COSTS).write_text('{"step": 1}\n{"step": 2}\n{"st')
+    with Log(tmp_path) as log:
+        log.go_on_after(1)
+        log.metrics({"step": 2})
+        log.costs({"step": 2})
+    assert (tmp_path / METRICS).read_text() == '{"step": 1}\n{"step": 2}\n'
+    assert (tmp_path / COSTS).read_text() == '{"step": 1}\n{"step": 2}\n{"step": 2}\n'
 
 
 def test_scalars_reach_tensorboard(tmp_path):

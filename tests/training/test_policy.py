@@ -191,6 +191,17 @@ def test_the_reference_never_changes(folder, tmp_path, options):
     assert all(torch.equal(a, b) for a, b in zip(policy.scores(batch), after, strict=True))  # and is put back
 
 
+def test_a_head_that_was_drawn_is_told_from_another(folder, tmp_path):
+    """The model's files do not tell which one it was."""
+    store = Store(tmp_path / "reference.sqlite")
+    policy = opened(folder)
+    first = policy.reference(store).scores(requests())
+    with torch.no_grad():
+        policy.start["model.classifier.bias"] += 1.0
+    moved = policy.reference(store).scores(requests())
+    assert not torch.equal(first[0], moved[0])
+
+
 def test_the_reference_is_computed_once(folder, tmp_path, monkeypatch):
     store = Store(tmp_path / "reference.sqlite")
     policy = opened(folder)

@@ -17,7 +17,9 @@ import toy_run
 
 from shortlist.errors import BackendError, InvalidFile, InvalidInput, UnknownName
 from shortlist.rerankers.catalog import open_reranker
-from shortlist.training.guards import Guards, TrainingStopped
+from shortlist.training.assembly import _calibration
+from shortlist.training.development import Development, Measured
+from shortlist.training.guards import Guards, TrainingStopped, stopped_by
 from shortlist.training.log import read_metrics
 from shortlist.training.recipe import GuardRecipe
 from shortlist.training.report import write_report
@@ -83,6 +85,13 @@ def test_the_checkpoint_ranks_as_the_policy_did(toy, tmp_path):
     rankings = list(open_reranker(str(tmp_path / "run" / "checkpoints" / "best")).rerank(opened.data.dev))
     assert [[c.id for c in r.kept] for r in rankings] == [[d["id"] for d in record["kept"]] for record in records]
     assert "rrpo" in (tmp_path / "run" / "checkpoints" / "best" / "README.md").read_text()
+
+
+def test_a_calibration_ranks_as_the_scores_do_or_there_is_none():
+    told = {"id": "q", "scores": [3.0, 2.0, 1.0], "labels": [1.0, 1.0, 0.0]}
+    assert _calibration(Measured({}, [told])).a > 0
+    assert _calibration(Measured({}, [{**told, "labels": [0.0, 0.0, 1.0]}])) is None
+    assert _calibration(Measured({}, [{**told, "labels": [1.0, 1.0, 1.0]}])) is None
 
 
 def test_it_learns(toy, tmp_path):
@@ -178,6 +187,12 @@ def test_a_run_is_not_gone_on_with_as_another(toy, tmp_path):
     other = toy_run.collection(tmp_path / "data", seed=1)
     with pytest.raises(InvalidInput, match="other queries or candidates"):
         train((other, toy[1]), tmp_path / "run", "optimiser.steps=2", resume=True)
+    same = toy_run.collection(tmp_path / "again")
+    lines = (same / "queries.jsonl").read_text().splitlines()
+    for changed in (lines[::-1], [line.replace("blue", "azure") for line in lines]):
+        (same / "queries.jsonl").write_text("\n".join(changed) + "\n")
+        with pytest.raises(InvalidInput, match="other gold answers or judgements, or in another order"):
+            train((same, toy[1]), tmp_path / "run", "optimiser.steps=2", resume=True)
 
 
 def test_a_torn_state_counts_for_nothing(tmp_path):
@@ -201,6 +216,78 @@ def test_a_dead_reader_ends_the_run_and_a_living_one_goes_on(toy, tmp_path):
         train(toy, tmp_path / "run", reader=toy_run.Colourist(dies_after=60))
     assert train(toy, tmp_path / "run", resume=True).steps == 12
     assert [line["step"] for line in read_metrics(tmp_path / "run")] == list(range(13))
+
+
+def test_a_reader_that_dies_anywhere_costs_nothing(toy, tmp_path):
+    """What it failed to say before it was known to be dead is in no state, so it is asked again."""
+    whole = train(toy, tmp_path / "whole")
+    for calls in (3, 36, 47, 55, 70, 90):  # while filtering, in the first measurement, at steps
+        run = tmp_path / f"run-{calls}"
+        with pytest.raises((BackendError, InvalidInput, TrainingStopped)):
+            train(toy, run, reader=toy_run.Colourist(dies_after=calls))
+        assert train(toy, run, resume=True) == whole, calls
+        assert metrics(run) == metrics(tmp_path / "whole"), calls
+
+
+def test_a_larger_budget_goes_on_as_if_it_had_been_there(toy, tmp_path):
+    whole = train(toy, tmp_path / "whole")
+    assert "budget" in train(toy, tmp_path / "run", "reward.budget=70").why
+    assert "budget" in train(toy, tmp_path / "run", "reward.budget=70", resume=True).why
+    assert train(toy, tmp_path / "run", "reward.budget=10000", resume=True) == whole
+    assert metrics(tmp_path / "run") == metrics(tmp_path / "whole")
+
+
+def test_what_the_filter_asked_is_spent_however_often_the_run_is_begun(toy, tmp_path, monkeypatch):
+    def killed(*_, **__):
+        raise Stop
+
+    whole = train(toy, tmp_path / "whole", "reward.budget=70")
+    monkeypatch.setattr("shortlist.training.rrpo.Trainer.run", killed)
+    with pytest.raises(Stop):
+        train(toy, tmp_path / "run", "reward.budget=70")
+    monkeypatch.undo()
+    assert train(toy, tmp_path / "run", "reward.budget=70", resume=True) == whole
+
+
+def test_the_last_weights_are_taken_if_they_are_the_best(toy, tmp_path, monkeypatch):
+    """A budget ends a run between two measurements."""
+    real = Development.measure
+
+    def better_when_moved(self, policy):
+        found, state = real(self, policy), policy.state()
+        moved = any(not torch.equal(value, policy.start[name]) for name, value in state.items())
+        return Measured({**found.values, "reward": float(moved)}, found.records)
+
+    monkeypatch.setattr(Development, "measure", better_when_moved)
+    outcome = train(toy, tmp_path / "run", "reward.budget=150", "data.solvable=false", "dev.every=1000")
+    assert 0 < outcome.best_step == outcome.steps < 12
+    assert (outcome.before["reward"], outcome.after["reward"]) == (0.0, 1.0)
+    best, last = (tmp_path / "run" / "checkpoints" / name / "model.safetensors" for name in ("best", "last"))
+    assert best.read_bytes() == last.read_bytes()
+
+
+def test_dev_questions_that_cannot_be_scored_are_told(toy, tmp_path):
+    data = toy_run.collection(tmp_path / "data")
+    lines = [json.loads(line) for line in (data / "queries.jsonl").read_text().splitlines()]
+    dev = set(json.loads((data / "splits.json").read_text())["dev"])
+    kept = [{**line, "answers": [] if line["_id"] in dev else line["answers"]} for line in lines]
+    (data / "queries.jsonl").write_text("".join(json.dumps(line) + "\n" for line in kept))
+    with pytest.raises(TrainingStopped, match=r"none of the 4 dev questions could be scored \(4 of them have no gold"):
+        train((data, toy[1]), tmp_path / "run")
+
+
+def test_a_dev_question_without_candidates_counts(toy, tmp_path):
+    data = toy_run.collection(tmp_path / "data")
+    run = (data / "run.first.trec").read_text().splitlines()
+    (data / "run.first.trec").write_text("".join(f"{line}\n" for line in run if not line.startswith("q15 ")))
+    outcome = train((data, toy[1]), tmp_path / "run", "optimiser.steps=2")
+    assert outcome.before["kept"] == pytest.approx(2 * 3 / 4)
+
+
+def test_answers_are_reported_where_order_does_not_count(toy, tmp_path):
+    train(toy, tmp_path / "run", "optimiser.steps=2", "reward.key=set")
+    told = json.loads((tmp_path / "run" / "dev" / "best.json").read_text())
+    assert all(record["answer"] for record in told["records"])
 
 
 def test_a_spent_budget_ends_the_run_with_what_was_learnt(toy, tmp_path):
@@ -243,6 +330,11 @@ def test_a_full_disk_ends_the_run_and_freed_it_goes_on(toy, tmp_path, monkeypatc
     monkeypatch.undo()
     assert train(toy, tmp_path / "run", resume=True) == whole
     assert metrics(tmp_path / "run") == metrics(tmp_path / "whole")
+
+
+def test_what_cannot_be_written_is_told_as_it_is():
+    assert "free the disk" in str(stopped_by(OSError(errno.ENOSPC, "No space left on device")))
+    assert "free the disk" not in str(stopped_by(PermissionError(errno.EACCES, "Permission denied", "x")))
 
 
 def test_data_that_nothing_can_be_learnt_from(toy, tmp_path):

@@ -14,6 +14,7 @@ from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
+from shortlist.text.language import Language
 from shortlist.types import Messages, Usage
 
 Vectors = npt.NDArray[np.float32]
@@ -24,6 +25,8 @@ class Ask:
     """One prompt to complete, with everything of the request that decides the reply.
 
     ``schema`` is a JSON schema that the reply must fit, honoured by backends that can and ignored by the others.
+    ``language`` holds the reply to a prompt's well-formed ones, in whatever form the backend can: all of ours do, or
+    say so. Where there is a language, ``schema`` is not looked at.
     """
 
     messages: Messages
@@ -33,6 +36,7 @@ class Ask:
     seed: int | None = None
     stop: tuple[str, ...] = ()
     schema: Mapping[str, Any] | None = None
+    language: Language | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

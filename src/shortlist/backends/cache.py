@@ -64,7 +64,10 @@ def _repeatable(ask: Ask) -> bool:
 
 def _plain(value: object) -> object:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+        told = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+        if isinstance(value, Ask) and value.language is None:
+            del told["language"]  # younger than the entries of asks without one, which stay good
+        return told
     if isinstance(value, Mapping):
         return dict(value)
     raise InvalidInput(

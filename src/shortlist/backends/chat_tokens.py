@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+from shortlist.backends.torch_constraint import Constraints
 from shortlist.errors import InvalidInput
 from shortlist.text.truncation import approximate_cut
 from shortlist.types import Messages
@@ -17,6 +18,7 @@ class ChatTokens:
 
     def __init__(self, tokenizer: Any) -> None:
         self.tokenizer = tokenizer
+        self.constraints = Constraints(tokenizer)
         self.label = functools.lru_cache(maxsize=65536)(self._label)
 
     @property

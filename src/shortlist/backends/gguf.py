@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from shortlist.backends.base import Ask, Completion, Likelihoods, Question
+from shortlist.backends.gguf_held import complete_held, in_one_call
 from shortlist.backends.llamacpp import Engine, import_xllamacpp, told_error
 from shortlist.backends.models import LocalModel, resolve
 from shortlist.errors import BackendError, InvalidInput
@@ -118,6 +119,9 @@ def _side_by_side(work: Callable[[_T], _R], items: Sequence[_T], threads: int) -
 
 
 def _complete(engine: Engine, ask: Ask, *, reuse: bool) -> Completion:
+    grammar = None if ask.language is None else in_one_call(ask.language)
+    if ask.language is not None and grammar is None:
+        return complete_held(engine, ask, ask.language, reuse=reuse)
     body: dict[str, Any] = {
         "messages": [{"role": role, "content": content} for role, content in ask.messages],
         "max_tokens": ask.max_tokens,
@@ -130,7 +134,9 @@ def _complete(engine: Engine, ask: Ask, *, reuse: bool) -> Completion:
     }
     if ask.seed is not None:
         body["seed"] = ask.seed
-    if ask.schema is not None:
+    if grammar is not None:
+        body["grammar"] = grammar
+    elif ask.schema is not None:
         body["json_schema"] = dict(ask.schema)
     reply = engine.chat(body)
     if "error" in reply:

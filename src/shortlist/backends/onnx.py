@@ -60,13 +60,23 @@ class _OnnxModel:
         """The weights' checksum and the longest input."""
         return f"onnx {self.local.name}@{file_sha256(self.local.file(*_WEIGHTS))[:16]} max_length={self.tokens}"
 
+    @property
+    def overlap(self) -> int:
+        """How many calls to make at a time: they share the threads, and the second keeps busy those that the end of the
+        first leaves idle.
+        """
+        return min(2, self._threads)
+
+    @property
+    def _threads(self) -> int:
+        return self.threads or told_threads() or cores()
+
     def load(self) -> _Loaded:
         """The session and its tokenizer; made on the first call."""
         with self._lock:
             made: _Loaded | None = self.__dict__.get("_loaded")
             if made is None:
-                threads = self.threads or told_threads() or cores()
-                made = _Loaded(self.local.file(*_WEIGHTS), self._tokenizer(), threads)
+                made = _Loaded(self.local.file(*_WEIGHTS), self._tokenizer(), self._threads)
                 self.__dict__["_loaded"] = made
             return made
 

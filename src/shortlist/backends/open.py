@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from shortlist.backends.base import Completer, Embedder, PairScorer, Scorer
 from shortlist.errors import InvalidInput, UnknownName
+
+if TYPE_CHECKING:
+    from shortlist.backends.torch_models import Precision
 
 SERVER = "openai:"
 
@@ -22,14 +25,15 @@ PAIR_ENGINES = ("auto", "onnx", "transformers", "sentence-transformers")
 @dataclass(frozen=True, kw_only=True)
 class LLMOptions:
     """How to run a language model: ``concurrency`` and ``timeout`` (seconds a call) are for servers, ``context`` (tokens
-    of prompt and reply) and ``reuse_prefix`` (compute the common beginning of prompts once) for llama.cpp. ``None`` is
-    the backend's own default.
+    of prompt and reply) for llama.cpp, ``dtype`` (``float32``, ``bfloat16``, ``float16``) for transformers, and
+    ``reuse_prefix`` (compute the common beginning of prompts once) for these two. ``None`` is the backend's own default.
     """
 
     engine: str = "auto"
     concurrency: int | None = None
     timeout: float | None = None
     context: int | None = None
+    dtype: Precision = "auto"
     reuse_prefix: bool = False
 
 
@@ -38,8 +42,11 @@ def open_llm(model: str, options: LLMOptions = LLMOptions()) -> Completer:
     engine = options.engine
     if engine == "auto" and not model.startswith(SERVER):
         engine = "gguf" if _is_gguf(model) else "transformers"
-    if options.reuse_prefix and engine != "gguf":
-        raise InvalidInput(f"reuse_prefix is an option of llama.cpp, which does not run {model!r}; leave it out")
+    if options.reuse_prefix and engine not in {"gguf", "transformers"}:
+        told = "an option of llama.cpp and transformers, which do not run"
+        raise InvalidInput(f"reuse_prefix is {told} {model!r}; leave it out")
+    if options.dtype != "auto" and engine != "transformers":
+        raise InvalidInput(f"dtype is an option of transformers, which does not run {model!r}; leave it out")
     if model.startswith(SERVER):
         return _server(model, options)
     if engine == "gguf":
@@ -50,7 +57,7 @@ def open_llm(model: str, options: LLMOptions = LLMOptions()) -> Completer:
     if engine == "transformers":
         from shortlist.backends.transformers import TransformersBackend
 
-        return TransformersBackend(model)
+        return TransformersBackend(model, dtype=options.dtype, reuse_prefix=options.reuse_prefix)
     if engine == "vllm":
         from shortlist.backends.vllm import VLLMBackend
 

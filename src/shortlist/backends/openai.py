@@ -6,6 +6,7 @@ Servers differ in what they take. What one of them refuses (a JSON schema, ``max
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 import math
@@ -32,6 +33,7 @@ from shortlist.backends.openai_wire import (
 )
 from shortlist.backends.top_logprobs import label_logprobs, reply_tokens
 from shortlist.errors import BackendError, InvalidInput
+from shortlist.text.grammar import from_json
 
 _log = logging.getLogger("shortlist")
 
@@ -110,9 +112,12 @@ class OpenAIBackend:
 
     def _complete(self, ask: Ask, stop: threading.Event) -> Completion:
         try:
-            return completion_of(self._post(body_of(ask, self.model), stop))
+            said = completion_of(self._post(body_of(ask, self.model), stop))
         except CallFailed as failure:
             return Completion(finish="error", error=self._session.hide(str(failure)))
+        if ask.language is None or said.error is not None:
+            return said
+        return dataclasses.replace(said, text=from_json(ask.language, said.text))
 
     def _likelihoods(self, question: Question, stop: threading.Event) -> Likelihoods:
         labels = question.labels

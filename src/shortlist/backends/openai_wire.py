@@ -14,6 +14,8 @@ from shortlist.backends.base import Ask, Completion
 from shortlist.backends.http import CallFailed, Reply
 from shortlist.backends.top_logprobs import Place
 from shortlist.errors import BackendError, InvalidInput
+from shortlist.text.grammar import gbnf, json_schema, schema_is_exact
+from shortlist.text.language import Free, Language
 from shortlist.types import Usage
 
 NO_LOGPROBS = (
@@ -23,6 +25,7 @@ NO_LOGPROBS = (
 
 _FEWER_LOGPROBS = 5  # the limit of several hosted services
 _OPTIONAL = ("temperature", "top_p", "seed")  # what a request can do without, at a change of decoding that is logged
+_GRAMMAR = frozenset({"grammar", "structured_outputs", "ebnf"})
 _QUOTED = 300  # characters of a server's words that a message repeats
 _UNSUPPORTED = re.compile(r"support|unrecogni[sz]ed|unknown|unexpected|permitted|allowed|extra", re.IGNORECASE)
 _LENGTH = re.compile(
@@ -63,10 +66,26 @@ def body_of(ask: Ask, model: str) -> dict[str, Any]:
         body["seed"] = ask.seed
     if ask.stop:
         body["stop"] = list(ask.stop)
-    if ask.schema is not None:
-        form = {"name": "reply", "schema": dict(ask.schema), "strict": True}
-        body["response_format"] = {"type": "json_schema", "json_schema": form}
-    return body
+    if ask.language is not None:
+        return body | _held(ask.language)
+    return body if ask.schema is None else body | _format(ask.schema)
+
+
+def _held(language: Language) -> dict[str, Any]:
+    """What holds a reply to a language: a JSON schema where that says the whole truth and leaves no text free, as most
+    servers take one; else a grammar, under the name that each of llama.cpp, vLLM and SGLang knows, and a schema for
+    the servers that refuse it (:class:`Dialect` sends the one or the other).
+    """
+    schema = _format(json_schema(language))
+    if schema_is_exact(language) and not any(isinstance(part, Free) for part in language.parts):
+        return schema
+    grammar = gbnf(language)
+    return {"grammar": grammar, "structured_outputs": {"grammar": grammar}, "ebnf": grammar, **schema}
+
+
+def _format(schema: Mapping[str, Any]) -> dict[str, Any]:
+    form = {"name": "reply", "schema": dict(schema), "strict": True}
+    return {"response_format": {"type": "json_schema", "json_schema": form}}
 
 
 def speakable(text: str) -> str:
@@ -85,6 +104,8 @@ class Dialect:
     def spell(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """The request in this dialect."""
         spelt = {name: value for name, value in body.items() if name not in self.dropped}
+        if "grammar" in spelt:  # a server takes the one or the other
+            spelt.pop("response_format", None)
         if self.completion_tokens and "max_tokens" in spelt:
             spelt["max_completion_tokens"] = spelt.pop("max_tokens")
         if "top_logprobs" in spelt and self.top_logprobs is not None:
@@ -103,6 +124,8 @@ class Dialect:
         for name in _OPTIONAL:
             if name in spelt and re.search(rf"\b{name}\b", complaint) and _UNSUPPORTED.search(complaint):
                 return dataclasses.replace(self, dropped=self.dropped | {name})
+        if "grammar" in spelt:
+            return dataclasses.replace(self, dropped=self.dropped | _GRAMMAR)
         if "response_format" in spelt:  # servers word this in too many ways to tell: leaving it out will show
             return dataclasses.replace(self, dropped=self.dropped | {"response_format"})
         return None

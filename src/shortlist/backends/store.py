@@ -143,6 +143,8 @@ class Store:
         return {str(name) for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type='table'")}
 
     def _damaged(self, why: str) -> InvalidFile:
+        if "disk is full" in why:
+            return InvalidFile(self.path, f"nothing more can be kept: {why}. What is in it is whole; free the disk")
         return InvalidFile(self.path, f"cannot be used as a cache: {why}. Delete the file or give another path")
 
 

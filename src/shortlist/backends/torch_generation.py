@@ -1,4 +1,4 @@
-"""Batched generation with transformers: greedy, or sampled with one random generator per row."""
+"""Batched generation with transformers: greedy, or sampled with one random generator per row; held to a language or not."""
 
 from __future__ import annotations
 
@@ -9,8 +9,13 @@ from typing import Any
 
 from shortlist.backends.base import Ask, Completion
 from shortlist.backends.chat_tokens import ChatTokens
+from shortlist.backends.torch_constraint import Held, Holder
 from shortlist.backends.torch_models import batches, halving, import_torch, import_transformers
 from shortlist.types import Usage
+
+_UNSPEAKABLE = (
+    "this model's tokenizer cannot spell the form that the reply is held to; leave constrain out, or use another model"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,17 +65,19 @@ def _generate(model: Any, tokens: ChatTokens, rows: list[_Row]) -> list[Completi
         eos_token_id=ends or None,
     )
     sampler = [_Sampler(torch, rows, model.device)] if any(row.ask.temperature > 0 for row in rows) else []
-    ender = [_Ender(torch, tokens, rows, ids_BT.shape[1])]
+    held = [tokens.constraints.held(row.ask.language, row.ask.max_tokens, ends) for row in rows]
+    holder = [Holder(torch, held, ids_BT.shape[1])] if any(held) else []
+    ender = [_Ender(torch, tokens, rows, held, ids_BT.shape[1])]
     with torch.inference_mode():
         out_BT = model.generate(  # noqa: N806
             input_ids=ids_BT,
             attention_mask=mask_BT,
             generation_config=config,
-            logits_processor=transformers.LogitsProcessorList(sampler),
+            logits_processor=transformers.LogitsProcessorList([*holder, *sampler]),
             stopping_criteria=transformers.StoppingCriteriaList(ender),
         )
     replies = out_BT[:, ids_BT.shape[1] :].tolist()
-    return [_completion(tokens, row, reply, ends) for row, reply in zip(rows, replies, strict=True)]
+    return [_completion(tokens, row, h, reply, ends) for row, h, reply in zip(rows, held, replies, strict=True)]
 
 
 def left_padded(torch: Any, rows: Sequence[Sequence[int]], padding: int, device: Any) -> tuple[Any, Any]:
@@ -88,7 +95,9 @@ def _end_ids(model: Any, tokens: ChatTokens) -> list[int]:
     return list(dict.fromkeys([*ends, *([tokens.tokenizer.eos_token_id] if tokens.tokenizer.eos_token_id else [])]))
 
 
-def _completion(tokens: ChatTokens, row: _Row, reply: list[int], ends: list[int]) -> Completion:
+def _completion(tokens: ChatTokens, row: _Row, held: Held | None, reply: list[int], ends: list[int]) -> Completion:
+    if held is not None and held.stuck:
+        return _failed(_UNSPEAKABLE)
     reply = reply[: row.ask.max_tokens]
     while reply and reply[-1] == tokens.padding and reply[-1] not in ends:  # the row ended before its neighbours did
         reply.pop()
@@ -97,7 +106,7 @@ def _completion(tokens: ChatTokens, row: _Row, reply: list[int], ends: list[int]
     at = min((place for stop in row.ask.stop if (place := text.find(stop)) >= 0), default=None)
     return Completion(
         text=text if at is None else text[:at],
-        finish="length" if end is None and at is None else "stop",
+        finish="length" if end is None and at is None and not (held is not None and held.done) else "stop",
         usage=Usage(calls=1, prompt_tokens=len(row.ids), completion_tokens=len(reply) if end is None else end + 1),
     )
 
@@ -120,15 +129,28 @@ class _Sampler:
 
 
 class _Ender:
-    """Says which rows have come to their own end: a stop text, or as many tokens as their ask allows."""
+    """Says which rows have come to their own end: a stop text, their language's, or as many tokens as their ask allows."""
 
-    def __init__(self, torch: Any, tokens: ChatTokens, rows: list[_Row], start: int) -> None:
-        self._torch, self._tokens, self._rows, self._start = torch, tokens, rows, start
+    def __init__(
+        self, torch: Any, tokens: ChatTokens, rows: list[_Row], held: Sequence[Held | None], start: int
+    ) -> None:
+        self._torch, self._tokens, self._rows, self._held, self._start = torch, tokens, rows, held, start
 
     def __call__(self, ids_BT: Any, scores: Any, **_: Any) -> Any:  # noqa: ARG002, N803 - transformers' signature
         length = ids_BT.shape[1] - self._start
-        ended = [length >= row.ask.max_tokens or self._stopped(row, ids_BT[i]) for i, row in enumerate(self._rows)]
+        ended = [
+            length >= row.ask.max_tokens or self._stopped(row, ids_BT[i]) or self._whole(i, ids_BT[i])
+            for i, row in enumerate(self._rows)
+        ]
         return self._torch.tensor(ended, device=ids_BT.device)
+
+    def _whole(self, i: int, ids_T: Any) -> bool:  # noqa: N803
+        """Whether the row's language is said to its end: a reply ends there, whatever the model would add."""
+        held = self._held[i]
+        if held is None:
+            return False
+        held.follow(ids_T[self._start :].tolist())
+        return held.done or held.stuck
 
     def _stopped(self, row: _Row, ids_T: Any) -> bool:  # noqa: N803
         if not row.ask.stop:

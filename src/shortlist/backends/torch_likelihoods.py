@@ -1,4 +1,7 @@
-"""Log-likelihoods of labels with transformers: prompts once, labels after them from the prompts' key-value cache."""
+"""Log-likelihoods of labels with transformers: prompts once, labels after them from the prompts' key-value cache.
+
+Or, where prompts share their beginnings, each distinct beginning once: see :mod:`~shortlist.backends.torch_trie`.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from shortlist.backends import torch_trie
 from shortlist.backends.base import Likelihoods, Question
 from shortlist.backends.chat_tokens import ChatTokens
 from shortlist.backends.torch_generation import left_padded
@@ -32,16 +36,32 @@ class _Asked:
 
 
 def likelihoods(
-    model: Any, tokens: ChatTokens, questions: Sequence[Question], *, batch_tokens: int, batch_rows: int
+    model: Any,
+    tokens: ChatTokens,
+    questions: Sequence[Question],
+    *,
+    batch_tokens: int,
+    batch_rows: int,
+    share: bool = False,
 ) -> list[Likelihoods]:
-    """One result a question, exact: the labels' tokens are given to the model, none is generated."""
+    """One result a question, exact: the labels' tokens are given to the model, none is generated.
+
+    ``share``: compute common beginnings of neighbouring questions once; ``batch_tokens`` then counts distinct tokens.
+    """
     asked = [_asked(tokens, question) for question in questions]
     limit = int(getattr(model.config, "max_position_embeddings", 0) or 0)
     done: list[Likelihoods | None] = [_too_long(item, limit) for item in asked]
     open_ = [i for i, result in enumerate(done) if result is None]
-    for places in batches([asked[i].cost for i in open_], max_tokens=batch_tokens, max_rows=batch_rows):
-        batch = [asked[open_[k]] for k in places]
-        results = halving(lambda b: _score(model, tokens.padding, b), batch, lambda told: Likelihoods(error=told))
+    shown = [asked[i] for i in open_]
+    if share:
+        most = min(batch_tokens, torch_trie.PACK)
+        packs = torch_trie.packed([(item.prompt, item.labels) for item in shown], max_tokens=most)
+    else:
+        packs = batches([item.cost for item in shown], max_tokens=batch_tokens, max_rows=batch_rows)
+    work = _score_trie if share else _score
+    for places in packs:
+        batch = [shown[k] for k in places]
+        results = halving(lambda b: work(model, tokens.padding, b), batch, lambda told: Likelihoods(error=told))
         for k, result in zip(places, results, strict=True):
             done[open_[k]] = result
     return [result for result in done if result is not None]
@@ -104,6 +124,11 @@ def _add_rest(
         logprobs_LV = out.logits[r, :n].float().log_softmax(-1)  # noqa: N806
         wanted = torch.tensor(label[1:], device=logprobs_LV.device).unsqueeze(-1)
         sums[b][j] += float(logprobs_LV.gather(-1, wanted).sum())
+
+
+def _score_trie(model: Any, _: int, batch: list[_Asked]) -> list[Likelihoods]:
+    sums = torch_trie.log_probs(model, [(item.prompt, item.labels) for item in batch])
+    return [_result(item, told) for item, told in zip(batch, sums, strict=True)]
 
 
 def _positions(mask_BT: Any) -> Any:  # noqa: N803

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import importlib
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -76,6 +78,8 @@ def load_model(kind: str, local: LocalModel, device: Device, dtype: Precision, t
     if not extra:
         _need_safetensors(folder)
         extra = {"use_safetensors": True}
+    elif hasattr(transformers, "GgufConfig"):  # else the weights stay packed, and every product is one of float32
+        extra = {**extra, "quantization_config": transformers.GgufConfig(dequantize=True)}
     try:
         with no_progress_bars(transformers):
             model = getattr(transformers, kind).from_pretrained(folder, **options, **extra)
@@ -102,10 +106,26 @@ def no_progress_bars(transformers: Any) -> Iterator[None]:
     shown = logging_.is_progress_bar_enabled()
     logging_.disable_progress_bar()
     try:
-        yield
+        with _quiet_gguf():
+            yield
     finally:
         if shown:
             logging_.enable_progress_bar()
+
+
+@contextmanager
+def _quiet_gguf() -> Iterator[None]:
+    """The loader of GGUF files has a bar of its own that no setting stops."""
+    loader = importlib.import_module("transformers.modeling_gguf_pytorch_utils")
+    bar = getattr(loader, "tqdm", None)
+    if bar is None:
+        yield
+        return
+    loader.tqdm = functools.partial(bar, disable=True)  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        loader.tqdm = bar  # type: ignore[attr-defined]
 
 
 def _source(local: LocalModel) -> tuple[Path, dict[str, Any]]:

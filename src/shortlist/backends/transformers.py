@@ -34,6 +34,7 @@ from shortlist.backends.torch_models import (
     pick_device,
     pick_precision,
 )
+from shortlist.backends.torch_trie import TESTED
 from shortlist.errors import InvalidInput, MissingExtra, ModelUnavailable
 
 
@@ -75,17 +76,21 @@ class TransformersBackend(_TorchModel):
 
     ``model``: a hub id, a folder with safetensors, a GGUF file (dequantised) or a catalog name. ``adapter``: a folder
     with a LoRA adapter, merged into the weights. ``batch_tokens``: rows × (prompt and reply) in one batch. Models
-    without a chat template read the messages' texts joined by blank lines. ``Ask.schema`` is not honoured. Sampling
-    draws from a generator per ask, so that a seed gives the same reply in any batch.
+    without a chat template read the messages' texts joined by blank lines. ``Ask.language`` is held to exactly, for any
+    number of passages; ``Ask.schema`` is not honoured. ``reuse_prefix``: the likelihoods of prompts that begin alike are
+    computed as a trie, each common beginning once. Sampling draws from a generator per ask, so that a seed gives the
+    same reply in any batch.
     """
 
     _: KW_ONLY
     adapter: str | Path | None = None
+    reuse_prefix: bool = False
 
     @property
     def identity(self) -> str:
-        """Model, adapter, device and precision."""
-        return super().identity + (f" adapter={_adapter_digest(Path(self.adapter))}" if self.adapter else "")
+        """Model, adapter, device and precision; and whether beginnings are shared, which decides the rounding."""
+        adapter = f" adapter={_adapter_digest(Path(self.adapter))}" if self.adapter else ""
+        return super().identity + adapter + (" reuse_prefix" if self.reuse_prefix else "")
 
     def load(self) -> tuple[Any, ChatTokens]:
         """The torch model (in evaluation mode) and its tokenizer; loaded on the first call."""
@@ -108,7 +113,16 @@ class TransformersBackend(_TorchModel):
         """One result a question, exact for labels of any length."""
         with self._lock:
             model, tokens = self.load()
-            return likelihoods(model, tokens, questions, batch_tokens=self.batch_tokens, batch_rows=self.batch_rows)
+            share = self.reuse_prefix and self._check_trie(model)
+            return likelihoods(
+                model, tokens, questions, batch_tokens=self.batch_tokens, batch_rows=self.batch_rows, share=share
+            )
+
+    def _check_trie(self, model: Any) -> bool:
+        if model.config.model_type not in TESTED:
+            told = ", ".join(sorted(TESTED))
+            raise InvalidInput(f"reuse_prefix is for {told}, not for {model.config.model_type}; leave it out")
+        return True
 
     def cut(self, text: str, max_tokens: int, /) -> tuple[str, bool]:
         """The text's first ``max_tokens`` tokens, and whether anything was lost."""

@@ -12,20 +12,23 @@ from typing import Any, Literal
 
 from shortlist.backends.base import Ask, Completion, Likelihoods, Question
 from shortlist.errors import BackendError, InvalidInput, MissingExtra
+from shortlist.text.grammar import gbnf
 from shortlist.types import Messages, Usage
 
 TOP_LOGPROBS = 20
 """How many of the likeliest tokens vLLM shows at a place, unless the engine is started with another max_logprobs."""
 
 
-def sampling_params(*, schema: Mapping[str, Any] | None = None, **settings: Any) -> Any:
-    """vLLM's own sampling parameters; ``schema`` holds the reply to a JSON schema."""
+def sampling_params(*, schema: Mapping[str, Any] | None = None, grammar: str | None = None, **settings: Any) -> Any:
+    """vLLM's own sampling parameters; ``schema`` holds the reply to a JSON schema, ``grammar`` to a grammar (GBNF)."""
     try:
         from vllm import SamplingParams
         from vllm.sampling_params import StructuredOutputsParams
     except ImportError as error:
         raise MissingExtra("vllm", "vllm") from error
-    if schema is not None:
+    if grammar is not None:
+        settings["structured_outputs"] = StructuredOutputsParams(grammar=grammar)
+    elif schema is not None:
         settings["structured_outputs"] = StructuredOutputsParams(json=dict(schema))
     return SamplingParams(**settings)
 
@@ -108,6 +111,7 @@ class VLLMBackend:
                 seed=ask.seed,
                 stop=list(ask.stop) or None,
                 schema=ask.schema,
+                **({} if ask.language is None else {"grammar": gbnf(ask.language)}),
             )
             for ask in asks
         ]

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from shortlist._version import __version__
-from shortlist.cli import answer, demo, doctor, evaluate, index, mcp, models, rerank, retrieve, serve, train
+from shortlist.cli import answer, data, demo, doctor, evaluate, index, mcp, models, rerank, retrieve, serve, train
 
 app = typer.Typer(
     name="shortlist",
@@ -51,3 +51,4 @@ for name, function in (
 ):
     app.command(name)(function)
 app.add_typer(train.app)
+app.add_typer(data.app)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -47,6 +48,11 @@ def joined(
 def open_store(path: Path | None) -> Store | None:
     """The cache file, if one is wanted."""
     return None if path is None else Store(path)
+
+
+def keep_own_key() -> None:
+    """In a server SHORTLIST_API_KEY is what its clients must send: a model's server is never sent it in their place."""
+    os.environ.pop("SHORTLIST_API_KEY", None)
 
 
 def begun(items: Iterable[T]) -> Iterator[T]:

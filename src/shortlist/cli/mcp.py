@@ -9,7 +9,7 @@ from typing import Annotated, Optional
 import typer
 
 from shortlist.cli import options
-from shortlist.cli.common import open_store
+from shortlist.cli.common import keep_own_key, open_store
 from shortlist.cli.console import note, warn
 from shortlist.errors import InvalidInput
 
@@ -53,5 +53,6 @@ def mcp(
         return
     if host not in _LOOPBACK and not api_key:
         warn(f"anybody who reaches {host}:{port} may use this server; give --api-key")
+    keep_own_key()
     note(f"http://{host}:{port}/mcp")
     serve_http(tools, host=host, port=port, api_key=api_key or None)

@@ -23,6 +23,7 @@ def note_of(ranking: Ranking) -> dict[str, Any]:
         "cutoff": ranking.cutoff,
         "status": ranking.status.value,
         "unjudged": [ranking.request.candidates[i].id for i in ranking.unjudged],
+        "skipped": [ranking.request.candidates[i].id for i in ranking.skipped],
         "problems": list(ranking.problems),
         "truncated": ranking.truncated,
         "calls": usage.calls,

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
 from shortlist.cli import options
-from shortlist.cli.common import open_store
+from shortlist.cli.common import keep_own_key, open_store
 from shortlist.cli.console import note, warn
 from shortlist.errors import InvalidInput
 
@@ -93,9 +92,10 @@ def serve(
 
     Example: `shortlist serve --reranker cross-encoder:minilm-l12 --port 8000`
     """
-    from shortlist.serving.run import import_uvicorn, run
+    from shortlist.serving.run import import_uvicorn, leave, run
 
     import_uvicorn()
+    keep_own_key()
     from shortlist.api import open_reader
     from shortlist.serving.app import create_app
     from shortlist.serving.config import ServerConfig
@@ -128,7 +128,8 @@ def serve(
         report=report,
     )
     _warn_if_open(host, config)
-    run(app, host=host, port=port, drain=drain, ready=lambda address: note(f"serving at {address}"))
+    if not run(app, host=host, port=port, drain=drain, ready=lambda address: note(f"serving at {address}")):
+        leave()
 
 
 def _keys(given: list[str], file: Path | None) -> Keys:
@@ -161,5 +162,5 @@ def _corpora(index: Path | None, data: str | None, kind: str | None, embedder: s
 def _warn_if_open(host: str, config: ServerConfig) -> None:
     if host not in _LOCAL and not config.keys.digests:
         warn(f"listening on {host} without an API key: whoever reaches this port may ask; see --api-key-file")
-    if "SHORTLIST_API_KEY" not in os.environ and config.keys.digests:
+    if config.keys.digests:
         note("API keys are asked for")

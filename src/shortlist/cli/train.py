@@ -13,7 +13,7 @@ import typer
 from shortlist.api import open_reader
 from shortlist.backends.cache import Store
 from shortlist.backends.torch_models import import_torch
-from shortlist.cli import options
+from shortlist.cli import options, train_text
 from shortlist.cli.common import joined
 from shortlist.cli.console import note, out, progress, put_json, warn
 from shortlist.data import open_collection, read_jsonl
@@ -66,7 +66,7 @@ def rrpo(
 
     Example: `shortlist train rrpo rrpo-ours --data my-questions --output run optimiser.steps=200`
     """
-    _need_training()
+    need_training()
     from shortlist.training.assembly import load_data
 
     told = _recipe(recipe, changes or [])
@@ -94,7 +94,7 @@ def export(
 
     Example: `shortlist train export run/checkpoints/best --data my-questions --run my-questions/run.trec`
     """
-    _need_training()
+    need_training()
     from shortlist.training.export import export_onnx
 
     asked = [request for request in joined(open_collection(data), run, depth, limit=limit) if request.candidates]
@@ -109,7 +109,7 @@ def report(run: Annotated[Path, typer.Argument(help="The folder of a run, finish
 
     Example: `shortlist train report run`
     """
-    _need_training()
+    need_training()
     from shortlist.training.report import write_report
 
     note(f"report: {write_report(run)}")
@@ -179,8 +179,12 @@ def _report(opened: Opened) -> None:
     """The report, as far as there is anything to report on."""
     from shortlist.training.report import write_report
 
-    if (opened.run / "dev" / "best.json").is_file():
+    if not (opened.run / "dev" / "best.json").is_file():
+        return
+    try:
         note(f"report: {write_report(opened.run)}")
+    except (OSError, InvalidInput) as problem:  # it must not hide why the run ended, nor that it ended well
+        warn(f"no report: {problem}; shortlist train report {opened.run} makes it from the folder")
 
 
 def _publish(run: Path, outcome: Outcome, *, as_json: bool) -> None:
@@ -210,11 +214,21 @@ def _reading(run: Path) -> str:
 def _plan(told: Recipe, found: TrainingData) -> None:
     """What a run would do."""
     out.print(told.text(), end="")
-    sampling, most = told.sampling, told.optimiser.steps * told.optimiser.queries
-    reads = most * (sampling.samples + 1) * sampling.k
     note(f"{len(found.train)} queries to learn from, {len(found.dev)} to choose by; {'; '.join(found.notes)}")
     if told.asks_reader and told.objective in {"rrpo", "dpo"}:
-        note(f"at most {reads:,} readings (the cache saves those that come again), {told.reward.budget or 'no'} budget")
+        budget = "no budget" if told.reward.budget is None else f"a budget of {told.reward.budget:,}"
+        note(
+            f"at most {_readings(told, len(found.train)):,} readings to learn from (what comes again is saved), {budget}"
+        )
+
+
+def _readings(told: Recipe, queries: int) -> int:
+    """The most there can be: of the samples and of greedy lists at every step, and of the filter before."""
+    sampling, empty = told.sampling, told.policy.stop or told.credit.form == "marginal"
+    lists = sampling.samples + 1 + (told.credit.baseline == "current")
+    steps = told.optimiser.steps * told.optimiser.queries * lists * (sampling.k + empty)
+    kinds = bool(told.weights.keys() & {"f1", "em"}) + ("likelihood" in told.weights)
+    return kinds * (steps + queries * told.data.solvable_samples * told.data.solvable)
 
 
 # ------------------------------------------------------------------------------------------------ recipes
@@ -241,7 +255,7 @@ def shipped() -> dict[str, Path]:
     return {path.stem: path for folder in folders[:1] for path in sorted(folder.glob("*.yaml"))}
 
 
-def _need_training() -> None:
+def need_training() -> None:
     """Torch and what goes with it, or the extra's name."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     try:
@@ -250,3 +264,6 @@ def _need_training() -> None:
         raise MissingExtra("torch", "train") from error
     if "torch" in sys.modules and os.environ.get("WORLD_SIZE", "1") != "1":
         import_torch(1)  # several processes share the cores
+
+
+train_text.register(app)

@@ -25,10 +25,10 @@ def cost_section(facts: Facts) -> Content:
         "seconds a query": [s.per_ranking(s.seconds) for s in systems],
     }
     figures = [
-        tag("figure", plots.scatter(f"{measure} against {kind}", _points(facts, measure, costs), kind, measure))
+        tag("figure", plots.scatter(f"{measure} against {kind}", points, kind, measure))
         for measure in facts.shown
         for kind, costs in kinds.items()
-        if any(costs)
+        if any(costs) and (points := _points(facts, measure, costs))  # nobody has it where nothing is judged
     ]
     told = "Up is better, left is cheaper. Whiskers are 95 % intervals; axes bend where costs differ widely."
     return [tag("p", told, class_="note"), tag("div", *figures, class_="charts")] if figures else None

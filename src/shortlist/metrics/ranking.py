@@ -21,10 +21,11 @@ from shortlist.errors import InvalidInput, UnknownName
 
 Ranked: TypeAlias = Sequence[int | None]
 Judged: TypeAlias = Collection[int]
+TieRule: TypeAlias = Literal["mean", "worst"]
 _T = TypeVar("_T")
 
 
-def linear_gains(grades: Iterable[int | None]) -> list[float]:
+def linear_gains(grades: Iterable[float | None]) -> list[float]:
     """Take the grade itself as the gain (Järvelin & Kekäläinen 2002; trec_eval)."""
     return [grade if grade and grade > 0 else 0 for grade in grades]
 
@@ -156,9 +157,7 @@ def rbo(order_a: Sequence[str], order_b: Sequence[str], p: float = 0.9) -> float
     return (1 - p) * _persistent(agreement, p) + p ** len(long) * agreement[-1]
 
 
-def ndcg_ties(
-    scores: Sequence[float], grades: Sequence[int], k: int | None = None, how: Literal["mean", "worst"] = "mean"
-) -> float:
+def ndcg_ties(scores: Sequence[float], grades: Sequence[float], k: int | None = None, how: TieRule = "mean") -> float:
     """Compute nDCG@k of scored passages so that the order among equal scores cannot matter.
 
     ``"mean"`` is the exact expectation over all orders of each tie (every place of a tie gains the tie's mean gain);
@@ -170,13 +169,22 @@ def ndcg_ties(
     >>> round(ndcg_ties([5, 5], [1, 0]), 6), round(ndcg_ties([5, 5], [1, 0], how="worst"), 6)  # 0.5 + 0.5 * 0.63093
     (0.815465, 0.63093)
     """
-    if how not in _TIE_RULES:
-        raise UnknownName("tie rule", how, _TIE_RULES)
-    if len(scores) != len(grades):
-        raise InvalidInput(f"{len(scores)} scores for {len(grades)} grades; each passage needs one of each")
-    gains = [gain for tie in _ties(scores, grades) for gain in _TIE_RULES[how](linear_gains(tie))]
+    gains = gains_by_rank(scores, linear_gains(grades), how)
     ideal = _discounted(_top(sorted(linear_gains(grades), reverse=True), k))
     return _discounted(_top(gains, k)) / ideal if ideal else 0.0
+
+
+def gains_by_rank(scores: Sequence[float], gains: Sequence[float], how: TieRule = "mean") -> list[float]:
+    """The gains along the ranking that ``scores`` make, best first, equal scores by the rule ``how``.
+
+    >>> gains_by_rank([1, 5, 5], [3, 1, 0])
+    [0.5, 0.5, 3.0]
+    """
+    if how not in _TIE_RULES:
+        raise UnknownName("tie rule", how, _TIE_RULES)
+    if len(scores) != len(gains):
+        raise InvalidInput(f"{len(scores)} scores for {len(gains)} grades; each passage needs one of each")
+    return [gain for tie in _ties(scores, gains) for gain in _TIE_RULES[how](tie)]
 
 
 def _top(ranked: Sequence[_T], k: int | None) -> Sequence[_T]:
@@ -206,9 +214,9 @@ def _discounted(gains: Sequence[float]) -> float:
     return float(sum(map(mul, gains, _discounts(len(gains)))))
 
 
-def _ties(scores: Sequence[float], grades: Sequence[int]) -> list[list[int]]:
-    """Return the grades of equally scored passages together, highest score first."""
-    groups: defaultdict[float, list[int]] = defaultdict(list)
+def _ties(scores: Sequence[float], grades: Sequence[float]) -> list[list[float]]:
+    """Return the gains of equally scored passages together, highest score first."""
+    groups: defaultdict[float, list[float]] = defaultdict(list)
     for score, grade in zip(scores, grades, strict=True):
         groups[score].append(grade)
     if any(math.isnan(score) for score in groups):

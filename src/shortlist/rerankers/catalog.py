@@ -16,9 +16,10 @@ from typing import Any, Literal, TypeVar, cast
 from shortlist.backends.base import Backend, Completer, PairScorer, Scorer
 from shortlist.backends.cache import Store, cached
 from shortlist.backends.open import LLM_ENGINES, PAIR_ENGINES, LLMOptions, open_llm, open_pair_scorer, open_scorer
+from shortlist.backends.torch_models import PRECISIONS, Precision
 from shortlist.errors import InvalidFile, InvalidInput, UnknownName
 from shortlist.rerankers.base import Policy, Ranker, Reranker, Strategy
-from shortlist.rerankers.compose import Cascade, Keep
+from shortlist.rerankers.compose import Cascade, Gate, Keep
 from shortlist.rerankers.cutoffs import parse_rule
 from shortlist.rerankers.designs import DESIGNS
 from shortlist.rerankers.drivers import Driver, Freely, Rounds
@@ -42,7 +43,7 @@ from shortlist.text.groupwise import GroupScores
 from shortlist.text.listwise import Listwise, ListwiseReasoning
 from shortlist.text.pairwise import PairwiseChoice
 from shortlist.text.pointwise import PointwiseRating, PointwiseYesNo, QueryLikelihood
-from shortlist.text.setwise import SetwiseChoice
+from shortlist.text.setwise import SetwiseChoice, SetwiseReasoning
 from shortlist.text.subset import Subset
 from shortlist.types import J
 
@@ -129,6 +130,7 @@ def llm_options(take: Options) -> LLMOptions:
         concurrency=take.maybe_whole("concurrency"),
         timeout=take.maybe_number("timeout"),
         context=take.maybe_whole("context"),
+        dtype=cast("Precision", take.text("dtype", defaults.dtype, PRECISIONS)),
         reuse_prefix=take.flag("reuse_prefix", default=defaults.reuse_prefix),
     )
 
@@ -193,8 +195,15 @@ def pairwise(order: Order) -> Made:
 
 @kind("setwise")
 def setwise(order: Order) -> Made:
-    """Asks which passage of a small set is best, by a heap: the ``top`` are extracted, each from ``children`` + 1."""
+    """Asks which passage of a small set is best, by a heap: the ``top`` are extracted, each from ``children`` + 1.
+
+    ``reasoning=true`` has the model think first (Rank-R1's shape), and reads its replies.
+    """
     strategy = SetwiseHeap(children=order.options.whole("children", 3), top=order.options.whole("top", 10))
+    if order.options.flag("reasoning", default=False):
+        order.options.text("read", "text", ("text",))  # reasoning is not among the labels
+        llm = order.llm()
+        return Made.of(order.asking(SetwiseReasoning(), llm), strategy, llm)
     if order.reads_text():
         llm = order.llm()
         return Made.of(order.asking(SetwiseChoice(), llm), strategy, llm)
@@ -262,7 +271,8 @@ def open_reranker(name: str, *, store: Store | None = None, on_error: str = "rep
     """The reranker that a name stands for: ``KIND:MODEL?options``, a checkpoint folder, or a chain of them.
 
     In a chain ``A >> B?depth=20`` the second reranks the first 20 of the first's order; alone, ``depth`` is how many of
-    the candidates are reranked. Options of every kind:
+    the candidates are reranked. ``gate=RULE`` spares the reranker those that the rule does not keep of the order before
+    it (``gate=threshold:S`` the obvious negatives). Options of every kind:
     ``fuse=rrf|z-score|min-max`` with ``weight`` (the first stage's share), ``keep=top:K|threshold:S|gap|tokens:N``.
     """
     stages = [(_open_link(link, store, on_error)) for link in links(name)]
@@ -271,7 +281,7 @@ def open_reranker(name: str, *, store: Store | None = None, on_error: str = "rep
     return Cascade(tuple(stages), name=name)
 
 
-def _open_link(link: str, store: Store | None, on_error: str) -> tuple[Ranker, int | None]:
+def _open_link(link: str, store: Store | None, on_error: str) -> tuple[Ranker, int | Gate | None]:
     if _checkpoint(link) is not None:
         spec, prompt = _read_checkpoint(link)
     else:
@@ -281,9 +291,9 @@ def _open_link(link: str, store: Store | None, on_error: str) -> tuple[Ranker, i
         raise InvalidInput(f"{link!r} names no model; write {spec.kind}:MODEL, as in cross-encoder:minilm-l12")
     made = KINDS[spec.kind](Order(spec.model, options, store, prompt))
     ranker = _dressed(_reranker(link, made, options, on_error), options)
-    depth = options.maybe_whole("depth")
+    depth, gate = options.maybe_whole("depth"), options.text("gate", "")
     options.done()
-    return ranker, depth
+    return ranker, Gate(parse_rule(gate), depth) if gate else depth
 
 
 def _reranker(link: str, made: Made, options: Options, on_error: str) -> Ranker:

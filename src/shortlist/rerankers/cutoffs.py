@@ -54,6 +54,10 @@ class Threshold:
 
     score: float
 
+    def __post_init__(self) -> None:
+        if math.isnan(self.score):
+            raise InvalidInput("score is nan, which nothing reaches; give a number")
+
     def __call__(self, ranking: Ranking, /) -> int:
         """How many stand above the first low one."""
         scores = _scores(ranking, self)

@@ -146,6 +146,7 @@ class Ensemble:
             cutoff=self._cutoff([ranking.cutoff for ranking in rankings]),
             status=Status.of_many(ranking.status for ranking in rankings),
             unjudged=tuple(sorted(set.intersection(*(set(ranking.unjudged) for ranking in rankings)))),
+            skipped=tuple(sorted(set.intersection(*(set(ranking.skipped) for ranking in rankings)))),
             problems=tuple(problem for ranking in rankings for problem in ranking.problems),
             reasoning=tuple(thought for ranking in rankings for thought in ranking.reasoning),
             usage=Usage.total(ranking.usage for ranking in rankings),

@@ -55,7 +55,8 @@ class TextPolicy(Generic[J]):
     ``max_tokens`` overrides what the prompt allows a reply. ``retries``: how often to ask again, saying what was wrong,
     when a reply cannot be read at all. A reply cut short before its end (``finish == "length"``) that cannot be read is
     asked once for its final answer alone, when ``force_answer`` is set: reasoning models starve otherwise.
-    ``constrain``: send the prompt's JSON schema, where it has one, to backends that can hold replies to it.
+    ``constrain``: hold replies to the prompt's language (or its JSON schema, if it tells nothing else), so that every
+    whole one is well-formed; a prompt that tells neither is an error.
     """
 
     prompt: Prompt[J]
@@ -71,6 +72,8 @@ class TextPolicy(Generic[J]):
     def __post_init__(self) -> None:
         if self.retries < 0 or self.temperature < 0 or (self.max_tokens is not None and self.max_tokens < 1):
             raise InvalidInput("retries and temperature must be 0 or more, max_tokens 1 or more")
+        if self.constrain and not (hasattr(self.prompt, "language") or hasattr(self.prompt, "schema")):
+            raise InvalidInput(f"{type(self.prompt).__name__} tells no language of replies to hold a model to")
 
     @property
     def identity(self) -> str:
@@ -95,7 +98,8 @@ class TextPolicy(Generic[J]):
         return [dataclasses.replace(c, usage=_shared(c.usage, seconds, len(asks))) for c in completions]
 
     def _ask(self, slate: Slate, messages: Messages) -> Ask:
-        schema = getattr(self.prompt, "schema", None) if self.constrain else None
+        language = getattr(self.prompt, "language", None) if self.constrain else None
+        schema = getattr(self.prompt, "schema", None) if self.constrain and language is None else None
         return Ask(
             messages=messages,
             max_tokens=self.max_tokens or self.prompt.reply_tokens(slate),
@@ -103,6 +107,7 @@ class TextPolicy(Generic[J]):
             top_p=self.top_p,
             seed=self.seed,
             schema=schema(slate) if schema is not None else None,
+            language=language(slate) if language is not None else None,
         )
 
     def _read(self, slate: Slate, messages: Messages, completion: Completion) -> Turn[J]:

@@ -13,7 +13,7 @@ import math
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 from shortlist.errors import InvalidInput
 from shortlist.reading.base import Reading
@@ -26,8 +26,12 @@ Observation: TypeAlias = Any
 """What a model said of a prefix, a JSON value; ``None``: it did not answer."""
 
 
-class PrefixReward(Protocol):
-    """Scores prefixes. A level lies within ``bounds``; equal prefixes have equal levels."""
+T = TypeVar("T")
+T_contra = TypeVar("T_contra", contravariant=True)
+
+
+class Reward(Protocol[T_contra]):
+    """Scores items of one kind. A level lies within ``bounds``."""
 
     @property
     def name(self) -> str:
@@ -37,8 +41,12 @@ class PrefixReward(Protocol):
     def bounds(self) -> tuple[float, float]:
         """The lowest and the highest level there can be."""
 
-    def score(self, prefixes: Sequence[Prefix], /) -> list[float | None]:
-        """One level a prefix, in order; ``None``: it cannot be scored."""
+    def score(self, items: Sequence[T_contra], /) -> list[float | None]:
+        """One level an item, in order; ``None``: it cannot be scored."""
+
+
+class PrefixReward(Reward[Prefix], Protocol):
+    """Scores prefixes; equal prefixes have equal levels."""
 
 
 class Observer(Protocol):
@@ -106,21 +114,21 @@ class Observed:
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """A prefix's level, and the level of each part by its name, before weighting. ``None``: cannot be scored."""
+    """An item's level, and the level of each part by its name, before weighting. ``None``: cannot be scored."""
 
     total: float | None
     parts: Mapping[str, float | None]
 
 
 @dataclass(frozen=True)
-class WeightedReward:
+class WeightedSum(Generic[T]):
     """A sum of rewards, each with its weight: ``total = sum of weight * level``. Itself a reward.
 
     A part that cannot be scored leaves the whole unscored: half a sum is another quantity. Weights are finite and not
     zero; a part counts by what it is named, so no two have one name.
     """
 
-    parts: tuple[tuple[PrefixReward, float], ...]
+    parts: tuple[tuple[Reward[T], float], ...]
     name: str = field(default="reward", kw_only=True)
 
     def __post_init__(self) -> None:
@@ -146,14 +154,14 @@ class WeightedReward:
         """The weight of each part by its name."""
         return {part.name: weight for part, weight in self.parts}
 
-    def score(self, prefixes: Sequence[Prefix], /) -> list[float | None]:
+    def score(self, items: Sequence[T], /) -> list[float | None]:
         """The totals."""
-        return [scored.total for scored in self.score_parts(prefixes)]
+        return [scored.total for scored in self.score_parts(items)]
 
-    def score_parts(self, prefixes: Sequence[Prefix], /) -> list[Scored]:
-        """Totals and parts, one a prefix."""
-        columns = {part.name: checked(part, part.score(prefixes), len(prefixes)) for part, _ in self.parts}
-        return [self.combine({name: column[i] for name, column in columns.items()}) for i in range(len(prefixes))]
+    def score_parts(self, items: Sequence[T], /) -> list[Scored]:
+        """Totals and parts, one an item."""
+        columns = {part.name: checked(part, part.score(items), len(items)) for part, _ in self.parts}
+        return [self.combine({name: column[i] for name, column in columns.items()}) for i in range(len(items))]
 
     def combine(self, parts: Mapping[str, float | None]) -> Scored:
         """The sum of levels that are known already."""
@@ -163,21 +171,25 @@ class WeightedReward:
         return Scored(math.fsum(weight * level for level, weight in levels if level is not None), parts)
 
 
-def check_bounds(reward: PrefixReward) -> None:
+class WeightedReward(WeightedSum[Prefix]):
+    """A weighted sum of rewards of prefixes."""
+
+
+def check_bounds(reward: Reward[Any]) -> None:
     """Raise :class:`InvalidInput` if a reward's bounds bound nothing."""
     low, high = reward.bounds
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
         raise InvalidInput(f"the bounds of reward {reward.name!r} are {(low, high)}; give two numbers, lower first")
 
 
-def checked(reward: PrefixReward, levels: Sequence[float | None], count: int) -> list[float | None]:
+def checked(reward: Reward[Any], levels: Sequence[float | None], count: int) -> list[float | None]:
     """The levels, if there are so many and each is ``None`` or within the reward's bounds.
 
     Raises:
         InvalidInput: it broke its word; clipping what is out of bounds would hide a wrong reward.
     """
     if len(levels) != count:
-        raise InvalidInput(f"reward {reward.name!r} gave {len(levels)} levels for {count} prefixes; give one each")
+        raise InvalidInput(f"reward {reward.name!r} gave {len(levels)} levels for {count} items; give one each")
     low, high = reward.bounds
     for level in levels:
         if level is not None and not low - 1e-9 <= level <= high + 1e-9:

@@ -3,7 +3,29 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+
+class Streak:
+    """How many calls in a row a model has not answered. Safe between threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._failures = 0
+
+    @property
+    def failures(self) -> int:
+        """Those since its last answer."""
+        return self._failures
+
+    def add(self, told: Sequence[object]) -> int:
+        """Take in what calls came to, in order (``None``: no answer); gives the failures since the last answer."""
+        silent = next((i for i, each in enumerate(reversed(told)) if each is not None), len(told))
+        with self._lock:
+            self._failures = silent if silent < len(told) else self._failures + silent
+            return self._failures
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from shortlist.backends.cache import key_of
 from shortlist.backends.store import Store
 from shortlist.errors import BackendError, BudgetSpent, InvalidInput, UnknownName
 from shortlist.rewards.base import Observation, ObservedReward, Observer, Prefix, Scored, WeightedReward, checked
-from shortlist.rewards.counters import Counters
+from shortlist.rewards.counters import Counters, Streak
 from shortlist.rewards.prefixes import digest_of, walk
 from shortlist.types import Document, Query
 
@@ -59,11 +59,12 @@ class ReaderEnvironment:
     """Scores prefixes of shortlists with ``reward``, keeping what its models said in ``store`` (in memory without one).
 
     ``key``: ``"ordered"`` tells one order of the same passages from another; ``"set"`` does not, and shows them in the
-    order of their ids, which assumes a reader that does not mind. ``budget``: how many distinct prefixes a run may have
-    asked about, whether or not the store knew them already, so that runs compare; then :class:`BudgetSpent` is raised
-    before anything more is asked. ``batch`` prefixes are asked about and stored at a time (1 lets two observers of one
-    ``reuse_prefix`` model share each prompt), ``workers`` batches side by side (for backends that wait on a network).
-    After ``patience`` failures with no success between, the model is taken for dead: :class:`BackendError`.
+    order of their ids, which assumes a reader that does not mind. ``budget``: how many distinct observations of prefixes
+    (an answer and a likelihood are two) a run may want, whether or not the store knew them already, so that runs compare;
+    then :class:`BudgetSpent` is raised before anything more is asked. ``batch`` prefixes are asked about and stored at a
+    time (1 lets two observers of one ``reuse_prefix`` model share each prompt), ``workers`` batches side by side (for
+    backends that wait on a network). After ``patience`` failures with no success between, the model is taken for dead:
+    :class:`BackendError`. Environments that ask one model may share a ``streak``, by which they count.
     """
 
     reward: WeightedReward
@@ -74,6 +75,7 @@ class ReaderEnvironment:
     batch: int = 32
     workers: int = 1
     patience: int = 32
+    streak: Streak = field(default_factory=Streak, repr=False)
 
     _turn: threading.RLock = field(default_factory=threading.RLock, init=False, repr=False)
     _book: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
@@ -81,7 +83,6 @@ class ReaderEnvironment:
     _spent: set[str] = field(default_factory=set, init=False, repr=False)
     _counted: Counters = field(default_factory=Counters, init=False, repr=False)
     _began: float | None = field(default=None, init=False, repr=False)
-    _failures: int = field(default=0, init=False, repr=False)
     _thread: ThreadPoolExecutor | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -113,6 +114,16 @@ class ReaderEnvironment:
             scored = self._score(asked)
         return _levels(len(lists), wanted, places, scored, tuple(self.reward.weights))
 
+    def observations(self, observer: Observer, prefixes: Sequence[Prefix]) -> list[Observation]:
+        """What an observer of the reward's saw of each prefix (``None``: nothing), had and kept as by :meth:`evaluate`."""
+        if observer.identity not in self._observers:
+            raise UnknownName("observer", observer.identity, self._observers)
+        with self._turn:
+            self._began = self._began or time.monotonic()
+            asked = [self._asked(prefix, digest_of(prefix)) for prefix in prefixes]
+            self._look(asked, requested=len(asked))
+            return [self._seen.get(key_of("observation", observer.identity, each.digest)) for each in asked]
+
     def submit(self, lists: Lists, lengths: Sequence[int]) -> Future[Levels]:
         """As :meth:`evaluate`, in a thread of its own, in the order of submission: reading while the caller trains."""
         if self._thread is None:
@@ -142,7 +153,7 @@ class ReaderEnvironment:
 
     @property
     def spent(self) -> int:
-        """How many distinct prefixes this run has had asked about: what counts towards the budget."""
+        """How many distinct observations of prefixes this run has wanted: what counts towards the budget."""
         return len(self._spent)
 
     def state_dict(self) -> dict[str, Any]:
@@ -229,15 +240,12 @@ class ReaderEnvironment:
                 self.store.put_many(fresh)
             self._seen.update(fresh)
             self._count(made=len(asked), failed=len(asked) - len(fresh))
-            self._check_alive(observer, failed=len(asked) - len(fresh), good=len(fresh))
+            self._check_alive(observer, self.streak.add(told))
 
-    def _check_alive(self, observer: Observer, *, failed: int, good: int) -> None:
-        with self._book:
-            self._failures = 0 if good else self._failures + failed
-            dead = self._failures >= self.patience
-        if dead:
+    def _check_alive(self, observer: Observer, failures: int) -> None:
+        if failures >= self.patience:
             why = observer.ledger.error or "it said nothing of why"
-            raise BackendError(f"the last {self._failures} calls of {observer.identity!r} failed, the last one: {why}")
+            raise BackendError(f"the last {failures} calls of {observer.identity!r} failed, the last one: {why}")
 
     def _score(self, asked: Mapping[str, _Asked]) -> dict[str, Scored]:
         """The sum and its parts for every distinct prefix."""
@@ -252,10 +260,8 @@ class ReaderEnvironment:
             return checked(part, part.score([each.prefix for each in asked]), len(asked))
         identity = part.observer.identity
         seen = [self._seen.get(key_of("observation", identity, each.digest)) for each in asked]
-        levels = [
-            None if told is None else part.judge(each.shown, told) for each, told in zip(asked, seen, strict=True)
-        ]
-        return checked(part, levels, len(asked))
+        both = zip(asked, seen, strict=True)
+        return checked(part, [s if s is None else part.judge(each.shown, s) for each, s in both], len(asked))
 
     def _count(self, **more: float) -> None:
         with self._book:

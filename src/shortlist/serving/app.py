@@ -86,7 +86,7 @@ def _wrap(app: FastAPI, desk: Desk) -> None:
         keys=config.keys,
         max_body=config.max_body,
         refuse=refusal,
-        too_large=lambda: HTTPException(413),
+        too_large=lambda told: HTTPException(413, told),
     )
     if config.cors_origins:
         origins = list(config.cors_origins)

@@ -173,6 +173,7 @@ class Ranked:
             "score_kind": self.score_kind,
             "cutoff": ranking.cutoff,
             "unjudged": len(ranking.unjudged) or None,
+            "skipped": len(ranking.skipped) or None,
             "truncated": ranking.truncated or None,
             "problems": list(ranking.problems) or None,
             "reasoning": list(ranking.reasoning) if self.asked.explain and ranking.reasoning else None,

@@ -29,7 +29,7 @@ from shortlist.serving.logs import say, say_failure
 from shortlist.serving.metrics import Metrics
 from shortlist.serving.plans import Plan
 from shortlist.serving.ranking import Outcome, Prepared, planned, prepare, reply_of, scored
-from shortlist.serving.served import Found, Offer, Served
+from shortlist.serving.served import Found, Offer
 from shortlist.serving.wire import STATE
 from shortlist.types import Usage
 
@@ -204,20 +204,21 @@ class Desk:
             threading.Thread(target=self._warm, name="warming", daemon=True).start()
 
     def _warm(self) -> None:
-        for served in self.offer.models.served:
-            if not self._warmed(served):
-                return
-        self.warm = True
+        offer = self.offer
+        loads = [(served.name, served.warm) for served in offer.models.served]
+        if offer.reader is not None:
+            loads.append((offer.reader_name, offer.warm_reader))
+        self.warm = all(self._warmed(name, load) for name, load in loads)
 
-    def _warmed(self, served: Served) -> bool:
+    def _warmed(self, name: str, load: Callable[[], None]) -> bool:
         start = time.perf_counter()
         try:
-            served.warm()
+            load()
         except Exception as problem:  # noqa: BLE001 - /ready tells, and the log has more
-            self.trouble = f"{served.name} does not load: {problem}"
-            say_failure("model does not load", problem, model=served.name, why=str(problem))
+            self.trouble = f"{name} does not load: {problem}"
+            say_failure("model does not load", problem, model=name, why=str(problem))
             return False
-        say("model loaded", model=served.name, seconds=round(time.perf_counter() - start, 3))
+        say("model loaded", model=name, seconds=round(time.perf_counter() - start, 3))
         return True
 
 

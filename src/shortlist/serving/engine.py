@@ -14,7 +14,7 @@ from shortlist.reading.base import Answer, Reader, Reading
 from shortlist.rerankers.base import Ranker, Reranker
 from shortlist.serving.jobs import Job
 from shortlist.serving.lanes import Batching, Judged, Lane
-from shortlist.serving.parts import concurrency_of, passage_tokens, slate_tokens
+from shortlist.serving.parts import concurrency_of, overlap_of, passage_tokens, slate_tokens
 from shortlist.serving.plans import Plan
 from shortlist.types import Ranking, RerankRequest, ScoredJudgement, Slate, Status, Turn
 
@@ -58,7 +58,10 @@ class Pace:
 
     def __init__(self) -> None:
         self.jobs, self.tokens = 0, 0
-        self.speed: float | None = None  # tokens a second
+        self.speed: float | None = (
+            None  # tokens a second; the time to the first reply is not counted: it may load a model
+        )
+        self._begun = False
         self._lock = threading.Lock()
         self._since = self._busy = self._done = 0.0
 
@@ -75,8 +78,11 @@ class Pace:
         with self._lock:
             now = time.monotonic()
             self.jobs, self.tokens = self.jobs - 1, self.tokens - tokens
-            self._busy, self._since = self._busy + now - self._since, now
-            self._done += tokens * share
+            busy, self._since = now - self._since, now
+            if not self._begun:
+                self._begun = True
+                return
+            self._busy, self._done = self._busy + busy, self._done + tokens * share
             if self._busy >= 0.25:  # seconds: enough to tell
                 speed = self._done / self._busy
                 self.speed = speed if self.speed is None else (self.speed + speed) / 2
@@ -165,6 +171,11 @@ class Engine:
         for _, lane in self._lanes.values():
             lane.stop()
 
+    def rest(self, seconds: float) -> bool:
+        """Once closed: whether the batches under way were done within so many seconds."""
+        until = time.monotonic() + seconds
+        return all(lane.rest(until) for _, lane in self._lanes.values())
+
     def _admit(self, jobs: int, wait: float, deadline: float | None) -> None:
         most = self.admission.open_requests
         if jobs >= most:
@@ -192,6 +203,7 @@ class Engine:
             _unjudged,
             lambda slate: slate_tokens(slate, each),
             concurrency_of(policy),
+            overlap_of(policy),
         )
 
     def of_ranker(self, ranker: Ranker, /) -> Lane:
@@ -216,6 +228,7 @@ class Engine:
         failed: Callable[[Any, str], Any],
         tokens: Callable[[Any], int],
         concurrency: int | None,
+        overlap: int = 1,
     ) -> Lane:
         with self._lock:
             known = self._lanes.get(id(part))
@@ -223,7 +236,7 @@ class Engine:
                 return known[1]
             batching = self.batching if concurrency is None else _SINGLY
             lane = Lane(
-                name, judge, failed, tokens=tokens, workers=concurrency or 1, batching=batching, watch=self.watch
+                name, judge, failed, tokens=tokens, workers=concurrency or overlap, batching=batching, watch=self.watch
             )
             self._lanes[id(part)] = part, lane
             return lane

@@ -39,6 +39,7 @@ class Batching:
 
 
 _SWEEP = 64  # entries of a queue
+_AT_FIRST = 4096  # tokens of a batch while nobody knows how fast the model is
 
 
 class Judged(NamedTuple):
@@ -88,7 +89,10 @@ class Lane:
     ) -> None:
         self.name, self.judge, self.failed, self.tokens = name, judge, failed, tokens
         self.workers, self.batching, self.watch = workers, batching, watch
-        self.speed: float | None = None  # tokens a second, a moving average
+        self.speed: float | None = (
+            None  # tokens a second, a moving average; not of the first batch: it may load a model
+        )
+        self._begun = False
         self._queue: list[tuple[tuple[float, float], int, _Waiting]] = []
         self._count = itertools.count()
         self._wake = threading.Condition()
@@ -121,6 +125,12 @@ class Lane:
         with self._wake:
             self._stopped = True
             self._wake.notify_all()
+
+    def rest(self, until: float) -> bool:
+        """Once stopped: whether its workers were done by that time of the monotonic clock."""
+        for thread in self._threads:
+            thread.join(max(0.0, until - time.monotonic()))
+        return not any(thread.is_alive() for thread in self._threads)
 
     def _hire(self) -> None:
         while len(self._threads) < self.workers and self._idle < self._queued:
@@ -164,8 +174,8 @@ class Lane:
         return batch
 
     def _budget(self) -> float:
-        most = float(self.batching.tokens)
-        return most if self.speed is None else min(most, self.speed * self.batching.round_seconds)
+        wanted = _AT_FIRST if self.speed is None else self.speed * self.batching.round_seconds
+        return min(self.batching.tokens, wanted)
 
     def _judge(self, batch: _Batch) -> None:
         parts: dict[_Waiting, list[int]] = {}
@@ -207,5 +217,7 @@ class Lane:
     def _note(self, batch: _Batch, jobs: int, seconds: float) -> None:
         tokens = sum(tokens for _, _, tokens in batch)
         speed = tokens / max(seconds, 1e-6)
-        self.speed = speed if self.speed is None else 0.8 * self.speed + 0.2 * speed
+        if self._begun:
+            self.speed = speed if self.speed is None else 0.8 * self.speed + 0.2 * speed
+        self._begun = True
         self.watch(Judged(self.name, len(batch), tokens, jobs, seconds))

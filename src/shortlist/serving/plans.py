@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 
 from shortlist.errors import InvalidInput, JudgementFailed
 from shortlist.rerankers.base import Ranker, Reranker, account
-from shortlist.rerankers.compose import Cascade, FirstStage, Keep
+from shortlist.rerankers.compose import Cascade, FirstStage, Gate, Keep, before, reach
 from shortlist.rerankers.fusion import Ensemble, Fused
 from shortlist.serving.lanes import Lane
 from shortlist.types import Flow, Ranking, RerankRequest, Slate, Status, Turn
@@ -129,10 +129,10 @@ def forbid_failures(turns: Iterable[Turn[Any]]) -> None:
 
 def _cascading(lanes: Lanes, cascade: Cascade, request: RerankRequest, *, raising: bool) -> Plan[Ranking]:
     """Stage by stage; after each, the library joins what the stages so far have made."""
-    done: list[tuple[Ranker, int | None]] = []
-    so_far = Ranking.of(request, range(len(request)))
+    done: list[tuple[Ranker, int | Gate | None]] = []
+    so_far = before(request, cascade.stages[0][1])
     for stage, depth in cascade.stages:
-        head = RerankRequest(request.query, so_far.top(len(so_far) if depth is None else depth))
+        head = RerankRequest(request.query, so_far.top(reach(so_far, depth)))
         done.append((Given((yield from ranked(lanes, stage, head, raising=raising))), depth))
         so_far = only(Cascade(tuple(done)), request)
     return so_far

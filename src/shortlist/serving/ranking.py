@@ -173,7 +173,7 @@ def reply_of(prepared: Prepared, outcome: Outcome, *, expired: bool = False, par
     if not partial:
         _forbid(asked, ranking, expired=expired)
     values, kind = relevance(ranking, prepared.served.scale)
-    unjudged = frozenset(ranking.unjudged)
+    unjudged = frozenset(ranking.unjudged) | frozenset(ranking.skipped)
     why = whys(ranking, outcome.spans) if asked.explain else None
     results = tuple(
         Result(

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
+import sys
 import threading
 from collections.abc import Callable
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 from shortlist.errors import MissingExtra
 
 _LAST = 0.5  # seconds before the end of the grace at which what is left is answered with the best so far
+_REST = 2.0  # seconds that batches get to end in after the last reply
 
 
 def import_uvicorn() -> Any:
@@ -24,11 +28,14 @@ def import_uvicorn() -> Any:
     return uvicorn
 
 
-def run(app: Any, *, host: str, port: int, drain: float = 30.0, ready: Callable[[str], None] = lambda _: None) -> None:
+def run(app: Any, *, host: str, port: int, drain: float = 30.0, ready: Callable[[str], None] = lambda _: None) -> bool:
     """Serve until SIGTERM or SIGINT.
 
     Then no new request is taken (503), those under way go on for ``drain`` seconds, and what is left is answered with
     the best ranking so far. A second signal ends at once. ``ready`` is told the address.
+
+    Returns whether all work is over. If not, models are still busy with batches that nobody waits for: an interpreter
+    that ended normally would wait for them, maybe for minutes, or be aborted by their libraries; see :func:`leave`.
     """
     uvicorn = import_uvicorn()
     desk = app.state.desk
@@ -66,3 +73,13 @@ def run(app: Any, *, host: str, port: int, drain: float = 30.0, ready: Callable[
     )
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:  # uvloop where it is installed
         runner.run(Server(config).serve())
+    rested: bool = desk.engine.rest(_REST)
+    return rested
+
+
+def leave() -> NoReturn:
+    """End the process without waiting for its threads. Everyone has been answered, and caches are on disk."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(0)

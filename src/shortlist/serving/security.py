@@ -78,7 +78,7 @@ class Gate:
         keys: Keys,
         max_body: int,
         refuse: Callable[[Scope, Refused], App],
-        too_large: Callable[[], Exception],
+        too_large: Callable[[str], Exception],
     ) -> None:
         self.app, self.keys, self.max_body, self.refuse, self.too_large = app, keys, max_body, refuse, too_large
 
@@ -115,7 +115,7 @@ class Gate:
             message = await receive()
             seen += len(message.get("body", b""))
             if seen > self.max_body:
-                raise self.too_large()
+                raise self.too_large(self._told().message)
             return message
 
         return counted

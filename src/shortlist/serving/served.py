@@ -10,7 +10,7 @@ from pathlib import Path
 from shortlist.backends.base import Cuts
 from shortlist.backends.cache import Store
 from shortlist.errors import InvalidInput
-from shortlist.reading.base import Reader
+from shortlist.reading.base import Reader, Reading
 from shortlist.rerankers.base import Ranker
 from shortlist.rerankers.calibration import Platt, Scale, read_calibration, scale_of
 from shortlist.rerankers.catalog import open_reranker
@@ -171,3 +171,9 @@ class Offer:
     reader: Reader | None = None
     reader_name: str = "reader"
     corpora: tuple[SearchIndex, ...] = ()
+
+    def warm_reader(self) -> None:
+        """Load the reader, if there is one that runs here."""
+        completer = getattr(self.reader, "completer", None)
+        if self.reader is not None and getattr(completer, "concurrency", None) is None:
+            list(self.reader.read([Reading(Query(text="a question"), (Document(id="0", text="a passage"),))]))

@@ -31,7 +31,7 @@ _BLANK = {"string_pattern_mismatch", "too_short", "string_too_short"}
 _NAME = re.compile(r"[a-z_0-9]{1,60}")
 _TYPES = {"str", "int", "float", "bool"}
 _TAGS = {"texts", "documents", "items", "text_1", "data_1"}
-_MUST_SAY = {"query", "documents", "texts", "queries", "items"}
+_MUST_SAY = {"query", "documents", "texts", "queries", "items", "text_1", "text_2", "data_1", "data_2"}
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, Self
 
 from shortlist.errors import InvalidInput, UnknownName
+from shortlist.text.language import Language
 from shortlist.types import Candidate, Document, J_co, Messages, Query, Slate
 
 
@@ -30,6 +31,13 @@ class Prompt(Protocol[J_co]):
         """How many tokens a reply may take."""
 
 
+class Constrainable(Prompt[J_co], Protocol[J_co]):
+    """A prompt that can say which replies are well-formed, so that a model can be held to them."""
+
+    def language(self, slate: Slate, /) -> Language | None:
+        """The replies that :meth:`parse` reads with status ok, or some of them; ``None``: there is nothing to ask."""
+
+
 class LabelPrompt(Protocol[J_co]):
     """Asks about a slate and reads the log-likelihoods of fixed replies instead of a text."""
 
@@ -45,6 +53,17 @@ class LabelPrompt(Protocol[J_co]):
 
     def read(self, logprobs: Sequence[float], slate: Slate, /) -> J_co:
         """What the log-likelihoods (one a label, natural log, summed over the label's tokens) say of the slate."""
+
+
+class Writable(Prompt[J_co], Protocol[J_co]):
+    """A prompt that also writes: what it writes, it reads back as the same judgement, with status ok.
+
+    Imitation learns from what is written. A :class:`~shortlist.data.lessons.Target` becomes the judgement by
+    ``target.judgement(len(slate))``.
+    """
+
+    def write(self, judgement: Any, /) -> str:
+        """The well-formed reply that says what the judgement says."""
 
 
 @dataclass(frozen=True, kw_only=True)

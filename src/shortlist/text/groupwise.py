@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from shortlist.text.base import PromptBase
+from shortlist.text.grammar import json_schema
+from shortlist.text.language import Language, OneOf, Part, Said, after_reasoning
 from shortlist.text.messages import asked, conversation, identifier, listed
 from shortlist.text.parsing import NOT_ASKED, counted, integer, missed, position, status_of
 from shortlist.text.reasoning import Reply, split_reply, written
@@ -71,14 +73,15 @@ class GroupScores(PromptBase):
         """The JSON schema of the scores alone; a reply that is held to it carries no reasoning (and so counts
         as repaired where reasoning is asked for).
         """
-        names = [identifier(i) for i in range(len(slate))]
-        score = {"type": "integer", "minimum": 0, "maximum": TOP}
-        return {
-            "type": "object",
-            "properties": dict.fromkeys(names, score),
-            "required": names,
-            "additionalProperties": False,
-        }
+        return json_schema(Language(_integers(len(slate)) or (Said("{}"),)))
+
+    def language(self, slate: Slate, /) -> Language | None:
+        """An integer from 0 to 10 for every passage, in their order; with ``reasoning`` after any reasoning."""
+        scores = _integers(len(slate))
+        if not scores:
+            return None
+        asked = {"tag": "reason", "before": "\n```json\n", "after": "\n```\n"}
+        return after_reasoning(scores, **asked) if self.reasoning else Language(scores)
 
     def reply_tokens(self, slate: Slate, /) -> int:
         """Up to twelve tokens a passage, and 4,096 for reasoning."""
@@ -94,6 +97,15 @@ inside <answer> </answer>, in this form:
 {"[1]": …, "[2]": …}
 ```
 </answer>"""
+
+
+def _integers(n: int) -> tuple[Part, ...]:
+    """``{"[1]": 5, "[2]": 3}`` with any integers; nothing for nothing."""
+    integers = tuple(str(score) for score in range(TOP + 1))
+    parts: list[Part] = []
+    for i in range(n):
+        parts += [Said(f'{", " if i else "{"}"{identifier(i)}": '), OneOf(identifier(i), integers)]
+    return (*parts, Said("}")) if parts else ()
 
 
 def _plain(score: float) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from shortlist.text.base import PromptBase
+from shortlist.text.language import Items, Language, after_reasoning
 from shortlist.text.messages import asked, conversation, identifier, listed
 from shortlist.text.parsing import read_ranking
 from shortlist.text.reasoning import split_reply, written
@@ -48,6 +49,10 @@ class Listwise(PromptBase):
         """A well-formed reply that says what the judgement says."""
         return ranking_text(judgement)
 
+    def language(self, slate: Slate, /) -> Language | None:
+        """Every order of the whole slate."""
+        return Language((_orders(len(slate)),)) if len(slate) else None
+
     def reply_tokens(self, slate: Slate, /) -> int:
         """Up to eight tokens a passage: brackets, digits, a sign."""
         return 16 + 8 * len(slate)
@@ -84,6 +89,10 @@ class ListwiseReasoning(PromptBase):
         """A well-formed reply that says what the judgement says, reasoning included."""
         return written(judgement.reasoning, ranking_text(judgement))
 
+    def language(self, slate: Slate, /) -> Language | None:
+        """Any reasoning, then every order of the whole slate."""
+        return after_reasoning((_orders(len(slate)),)) if len(slate) else None
+
     def reply_tokens(self, slate: Slate, /) -> int:
         """Room for 2,048 tokens of reasoning (the published budget), and the order."""
         return 2048 + 16 + 8 * len(slate)
@@ -93,3 +102,7 @@ def ranking_text(judgement: Judgement) -> str:
     """``[2] > [1] > [3]``, without the passages that the judgement misses."""
     missing = set(judgement.missing)
     return " > ".join(identifier(i) for i in judgement.order if i not in missing)
+
+
+def _orders(n: int) -> Items:
+    return Items("order", tuple(identifier(i) for i in range(n)), " > ", least=n, most=n)

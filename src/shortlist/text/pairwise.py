@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from shortlist.text.base import PromptBase
+from shortlist.text.language import Language, OneOf
 from shortlist.text.messages import asked, conversation, letter, lettered, listed
 from shortlist.text.reasoning import split_reply
 from shortlist.text.setwise import choice_from, read_choice
@@ -51,6 +52,10 @@ class PairwiseChoice(PromptBase):
     def write(self, choice: Choice, /) -> str:
         """A or B."""
         return "" if choice.best is None else letter(choice.best)
+
+    def language(self, slate: Slate, /) -> Language:
+        """A or B."""
+        return Language((OneOf("best", self.labels(slate)),))
 
     def reply_tokens(self, slate: Slate, /) -> int:  # noqa: ARG002
         """A letter, and some leeway."""

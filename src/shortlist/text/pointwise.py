@@ -16,6 +16,7 @@ from typing import ClassVar, Literal
 from shortlist.errors import InvalidInput
 from shortlist.text.base import PromptBase
 from shortlist.text.fence import clean
+from shortlist.text.language import Language, OneOf, after_reasoning
 from shortlist.text.likelihood import shares_of
 from shortlist.text.messages import asked, conversation, shown
 from shortlist.text.parsing import NOT_ASKED, unwrap
@@ -87,6 +88,10 @@ class PointwiseYesNo(PromptBase):
         """Yes from a half upwards, else no."""
         return "yes" if judgement.scores[0] >= 0.5 else "no"
 
+    def language(self, slate: Slate, /) -> Language:
+        """Yes or no."""
+        return Language((OneOf("answer", self.labels(slate)),))
+
     def reply_tokens(self, slate: Slate, /) -> int:  # noqa: ARG002
         """A word."""
         return 8
@@ -152,6 +157,11 @@ class PointwiseRating(PromptBase):
         """The score, rounded; with the reasoning where the prompt asks for it."""
         rating = str(round(judgement.scores[0]))
         return written(judgement.reasoning, rating) if self.reasoning else rating
+
+    def language(self, slate: Slate, /) -> Language:
+        """One of the eleven integers, with ``reasoning`` after any reasoning."""
+        rating = OneOf("rating", self.labels(slate))
+        return after_reasoning((rating,)) if self.reasoning else Language((rating,))
 
     def reply_tokens(self, slate: Slate, /) -> int:  # noqa: ARG002
         """A number, and 1,024 tokens of reasoning (the published budget)."""

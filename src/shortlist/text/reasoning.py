@@ -107,5 +107,9 @@ class _Scan:
 
 def written(reasoning: str, answer: str, *, tag: str = "think") -> str:
     """A reply of this shape. Tags in the reasoning lose their ``<``, so that it reads back as one block."""
-    safe = _TAG.sub(lambda found: "‹" + found[0][1:], reasoning).strip()
-    return f"<{tag}>\n{safe}\n</{tag}>\n<answer>{answer}</answer>"
+    return f"<{tag}>\n{safe(reasoning)}\n</{tag}>\n<answer>{answer}</answer>"
+
+
+def safe(reasoning: str) -> str:
+    """The reasoning stripped, with every ``<`` of a tag replaced."""
+    return _TAG.sub(lambda found: "‹" + found[0][1:], reasoning).strip()

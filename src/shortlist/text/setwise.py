@@ -1,4 +1,7 @@
-"""The setwise prompt: a few passages are shown, the best of them comes back (Setwise, arXiv 2310.09497)."""
+"""Setwise prompts: a few passages are shown, the best of them comes back (Setwise, arXiv 2310.09497).
+
+:class:`SetwiseReasoning` has the model think first (Rank-R1, arXiv 2503.06034).
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,11 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from shortlist.text.base import PromptBase
+from shortlist.text.language import Language, OneOf, after_reasoning
 from shortlist.text.likelihood import shares_of
 from shortlist.text.messages import asked, conversation, letter, lettered, listed
 from shortlist.text.parsing import NOT_ASKED, position, unwrap
-from shortlist.text.reasoning import Reply, split_reply
+from shortlist.text.reasoning import Reply, split_reply, written
 from shortlist.types import Choice, Messages, Slate, Status
 
 _WHOLE = re.compile(r"(?:(?i:passage)\s{1,3})?[\[(]?([A-Za-z]{1,3})[\])]?")
@@ -55,9 +59,51 @@ class SetwiseChoice(PromptBase):
         """The letter chosen."""
         return "" if choice.best is None else letter(choice.best)
 
+    def language(self, slate: Slate, /) -> Language | None:
+        """The letters."""
+        return Language((_letters_of(slate),)) if len(slate) else None
+
     def reply_tokens(self, slate: Slate, /) -> int:  # noqa: ARG002
         """A letter, and some leeway."""
         return 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class SetwiseReasoning(PromptBase):
+    """Asks to weigh the passages in ``<think>`` first, then for the letter of the most relevant in ``<answer>``."""
+
+    kind: ClassVar[str] = "setwise-reasoning"
+    passage_tokens: int = 128
+
+    def render(self, slate: Slate, /) -> Messages:
+        """The query, the passages by letter, the question and the form of the reply."""
+        return conversation(
+            "You choose the passage that answers a query best, and you weigh each passage with care before you do.",
+            asked(slate.query),
+            listed(slate, lettered),
+            "Which passage is the most relevant to the query? First reason inside <think> </think>, then give its letter "
+            "inside <answer> </answer>, in this form:\n<think> your reasoning </think>\n<answer> letter </answer>",
+        )
+
+    def parse(self, text: str, slate: Slate, /) -> Choice:
+        """The passage that the answer names; a reply whose reasoning was cut off names none."""
+        return read_choice(split_reply(text).held_to_tags(), len(slate))
+
+    def write(self, choice: Choice, /) -> str:
+        """The letter chosen, after the reasoning."""
+        return written(choice.reasoning, "" if choice.best is None else letter(choice.best))
+
+    def language(self, slate: Slate, /) -> Language | None:
+        """Any reasoning, then a letter."""
+        return after_reasoning((_letters_of(slate),)) if len(slate) else None
+
+    def reply_tokens(self, slate: Slate, /) -> int:  # noqa: ARG002
+        """Room for 2,048 tokens of reasoning, and a letter."""
+        return 2048 + 16
+
+
+def _letters_of(slate: Slate) -> OneOf:
+    return OneOf("best", tuple(letter(i) for i in range(len(slate))))
 
 
 # ------------------------------------------------------------------------------------------------ reading

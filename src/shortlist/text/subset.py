@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from shortlist.text.base import PromptBase
+from shortlist.text.language import Items, Language
 from shortlist.text.messages import asked, conversation, identifier, listed
 from shortlist.text.parsing import NOT_ASKED, UNREADABLE, failed, named, order_of, read_list, status_of, unwrap
 from shortlist.text.reasoning import split_reply
@@ -60,6 +61,11 @@ class Subset(PromptBase):
     def write(self, judgement: Judgement, /) -> str:
         """A well-formed reply that names the judgement's order down to its cutoff."""
         return ", ".join(identifier(i) for i in judgement.order[: judgement.cutoff]) or "None"
+
+    def language(self, slate: Slate, /) -> Language | None:
+        """Every ordered subset, or None."""
+        names = tuple(identifier(i) for i in range(len(slate)))
+        return Language((Items("chosen", names, ", ", least=1, most=len(names), none="None"),)) if names else None
 
     def reply_tokens(self, slate: Slate, /) -> int:
         """Up to eight tokens a passage."""

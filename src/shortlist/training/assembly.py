@@ -8,20 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from shortlist.backends.base import Scorer
 from shortlist.backends.store import Store
 from shortlist.data.files import atomic_writer
 from shortlist.errors import InvalidFile, InvalidInput
 from shortlist.reading.base import Reader
-from shortlist.reading.readers import LLMReader
-from shortlist.rewards.answer import GoldLikelihood, ReaderReward
-from shortlist.rewards.base import PrefixReward, WeightedReward
-from shortlist.rewards.cost import PassageCost, TokenCost
+from shortlist.rerankers.calibration import Platt
+from shortlist.rewards.answer import ReaderReward
+from shortlist.rewards.base import WeightedReward
+from shortlist.rewards.counters import Streak
 from shortlist.rewards.environment import ReaderEnvironment
 from shortlist.rewards.noise import flipped
-from shortlist.rewards.ranking import PrefixNDCG, PrefixRecall
 from shortlist.training.card import CardFacts, Result
-from shortlist.training.checkpoint import Platt, fit_platt, save_checkpoint
+from shortlist.training.checkpoint import fit_platt, save_checkpoint
 from shortlist.training.data import TrainingData, load_training
 from shortlist.training.development import Development, Measured, watched
 from shortlist.training.experience import Sampler
@@ -30,9 +28,11 @@ from shortlist.training.parallel import Processes
 from shortlist.training.policy import ScorePolicy
 from shortlist.training.progress import write_measured
 from shortlist.training.recipe import Recipe
+from shortlist.training.reward_parts import reward_parts
 from shortlist.training.rrpo import Task
 from shortlist.training.solvable import solvable
-from shortlist.types import Qrels, RerankRequest
+from shortlist.training.state import States
+from shortlist.types import RerankRequest
 
 Told = Callable[[str, int, int], None]
 """Told what is being done, how much of it is done, and how much there is."""
@@ -89,21 +89,6 @@ def open_policy(recipe: Recipe) -> ScorePolicy:
     )
 
 
-def reward_parts(recipe: Recipe, reader: Reader | None, qrels: Qrels) -> list[tuple[PrefixReward, float]]:
-    """The parts of the reward that count, each with its weight and named as in the recipe."""
-    told = recipe.reward
-    makers: Mapping[str, Callable[[], PrefixReward]] = {
-        "f1": lambda: ReaderReward(_need(reader), "f1", unanswerable=told.unanswerable),
-        "em": lambda: ReaderReward(_need(reader), "em", unanswerable=told.unanswerable),
-        "likelihood": lambda: _likelihood(_need(reader), recipe),
-        "ndcg": lambda: PrefixNDCG(qrels, k=recipe.sampling.k, name="ndcg"),
-        "recall": lambda: PrefixRecall(qrels),
-        "passage_cost": lambda: PassageCost(scale=recipe.sampling.k, name="passage_cost"),
-        "token_cost": lambda: TokenCost(scale=told.token_scale, name="token_cost"),
-    }
-    return [(makers[name](), weight) for name, weight in recipe.weights.items()]
-
-
 def assemble(opened: Opened, *, resume: bool = False, told: Told | None = None) -> Task:
     """The run: rewards, environments, the solvability filter, and what is written when there is something better.
 
@@ -115,11 +100,11 @@ def assemble(opened: Opened, *, resume: bool = False, told: Told | None = None) 
     if processes.first:
         check_run(opened, resume=resume)
     processes.wait()
-    parts = reward_parts(recipe, opened.reader, opened.data.qrels)
+    parts, streak = reward_parts(recipe, opened.reader, opened.data.qrels), Streak()
     noisy = [
         (flipped(part, recipe.reward.noise, recipe.seed), w) if recipe.reward.noise else (part, w) for part, w in parts
     ]
-    environment = _environment(opened, WeightedReward(tuple(noisy)), budget=recipe.reward.budget)
+    environment = _environment(opened, WeightedReward(tuple(noisy)), streak, budget=recipe.reward.budget)
     more = (
         [ReaderReward(opened.reader, m, unanswerable=recipe.reward.unanswerable) for m in ("f1", "em")]
         if opened.reader and recipe.asks_reader
@@ -128,7 +113,7 @@ def assemble(opened: Opened, *, resume: bool = False, told: Told | None = None) 
     reward, heard = watched(parts, more)
     development = Development(
         requests=opened.data.dev,
-        environment=_environment(opened, reward, budget=None),
+        environment=_environment(opened, reward, streak, budget=None),
         weights=recipe.weights,
         sampler=Sampler(recipe.sampling, opened.policy.stops),
         qrels=opened.data.qrels,
@@ -167,7 +152,7 @@ def check_run(opened: Opened, *, resume: bool) -> None:
     ``recipe.yaml`` and ``data.json`` must agree with what is there, but for what changes no result.
     """
     recipe_path, data_path = opened.run / "recipe.yaml", opened.run / "data.json"
-    told = {"name": opened.data.name, "fingerprint": opened.data.fingerprint, "train": len(opened.data.train)}
+    told = {"name": opened.data.name, "train": len(opened.data.train), **_hashes(opened)}
     told |= {"dev": len(opened.data.dev), "notes": list(opened.data.notes)}
     if recipe_path.exists() and not resume:
         raise InvalidInput(f"{opened.run} holds a run already; go on with --resume, or give another folder")
@@ -191,11 +176,20 @@ def _check_same(opened: Opened, recipe_path: Path, data_path: Path) -> None:
             f"{opened.run} is a run of another recipe ({told}); go on with its own, or give another folder"
         )
     try:
-        known = json.loads(data_path.read_text(encoding="utf-8"))["fingerprint"]
-    except (OSError, ValueError, KeyError, TypeError) as problem:
+        known = json.loads(data_path.read_text(encoding="utf-8"))
+        changed = [name for name, value in _hashes(opened).items() if known.get(name, value) != value]
+    except (OSError, ValueError, AttributeError) as problem:
         raise InvalidFile(data_path, f"not what a run writes ({problem}); start anew in another folder") from problem
-    if known != opened.data.fingerprint:
-        raise InvalidInput(f"{opened.run} was begun with other queries or candidates; give it the data it began with")
+    if changed:
+        what = (
+            "queries or candidates" if "fingerprint" in changed else "gold answers or judgements, or in another order"
+        )
+        raise InvalidInput(f"{opened.run} was begun with other {what}; give it the data it began with")
+
+
+def _hashes(opened: Opened) -> dict[str, str]:
+    """What tells one data set from another."""
+    return {"fingerprint": opened.data.fingerprint, "supervision": opened.data.supervision}
 
 
 def _chosen(opened: Opened, environment: ReaderEnvironment, told: Told | None) -> Sequence[RerankRequest]:
@@ -204,39 +198,45 @@ def _chosen(opened: Opened, environment: ReaderEnvironment, told: Told | None) -
     asked = recipe.data.solvable and recipe.objective != "supervised"
     if not asked:
         return opened.data.train
-    if opened.processes.first and not path.exists():
+    if opened.processes.first and not _trusted(path, opened.run):
         tell = (lambda done, total: told("which queries can be learnt from", done, total)) if told else None
-        samples, k = recipe.data.solvable_samples, recipe.sampling.k
-        found = solvable(opened.data.train, environment, samples=samples, k=k, seed=recipe.seed, on_progress=tell)
-        if not found.kept:
-            raise InvalidInput(
-                f"no training query can be learnt from: {found.summary}; try another reader or reward, or more data"
-            )
-        kept = {"summary": found.summary, "kept": [request.query.id for request in found.kept]}
+        kept = _filtered(opened, environment, tell)
         with atomic_writer(path) as file:
             file.write(json.dumps(kept, ensure_ascii=False).encode())
     opened.processes.wait()
-    wanted = set(json.loads(path.read_text(encoding="utf-8"))["kept"])
+    known = json.loads(path.read_text(encoding="utf-8"))
+    if opened.processes.first and "asked" in known:  # a run that was killed before its first state has spent it, too
+        environment.load_state_dict(known["asked"])
+    wanted = set(known["kept"])
     return [request for request in opened.data.train if request.query.id in wanted]
 
 
-def _environment(opened: Opened, reward: WeightedReward, *, budget: int | None) -> ReaderEnvironment:
-    told, share = opened.recipe.reward, None if budget is None else budget // opened.processes.world
-    return ReaderEnvironment(reward, opened.store, key=told.key, budget=share, batch=told.batch, workers=told.workers)
+def _trusted(path: Path, run: Path) -> bool:
+    """Whether it is known what can be learnt from; not if the reader fell silent then, and no state tells that it spoke."""
+    if not path.exists():
+        return False
+    return not json.loads(path.read_text(encoding="utf-8")).get("silent") or States(run).last() is not None
 
 
-def _likelihood(reader: Reader, recipe: Recipe) -> PrefixReward:
-    if not isinstance(reader, LLMReader) or not isinstance(reader.completer, Scorer):
+def _filtered(
+    opened: Opened, environment: ReaderEnvironment, tell: Callable[[int, int], None] | None
+) -> dict[str, Any]:
+    """What there is to remember of the filter. Raises :class:`InvalidInput` if it keeps nothing."""
+    recipe = opened.recipe
+    samples, k = recipe.data.solvable_samples, recipe.sampling.k
+    found = solvable(opened.data.train, environment, samples=samples, k=k, seed=recipe.seed, on_progress=tell)
+    if not found.kept:
         raise InvalidInput(
-            f"the reader {recipe.reader} does not tell likelihoods; set reward.likelihood to 0, or take another"
+            f"no training query can be learnt from: {found.summary}; try another reader or reward, or more data"
         )
-    return GoldLikelihood(reader.completer, reader.prompt, unanswerable=recipe.reward.unanswerable)
+    kept, silent = [request.query.id for request in found.kept], environment.streak.failures > 0
+    return {"summary": found.summary, "kept": kept, "asked": environment.state_dict(), "silent": silent}
 
 
-def _need(reader: Reader | None) -> Reader:
-    if reader is None:
-        raise InvalidInput("the reward asks a reader and there is none; give reader=MODEL")
-    return reader
+def _environment(opened: Opened, reward: WeightedReward, streak: Streak, *, budget: int | None) -> ReaderEnvironment:
+    told, share = opened.recipe.reward, None if budget is None else budget // opened.processes.world
+    more: dict[str, Any] = {"key": told.key, "budget": share, "batch": told.batch, "workers": told.workers}
+    return ReaderEnvironment(reward, opened.store, streak=streak, **more)
 
 
 def _inside(folder: str | Path, name: str | None) -> Path | None:
@@ -250,10 +250,14 @@ def _inside(folder: str | Path, name: str | None) -> Path | None:
 
 
 def _calibration(now: Measured) -> Platt | None:
-    """What scores mean, from dev passages that hold an answer, or are judged relevant; ``None`` if none or all do."""
+    """What scores mean, from dev passages that hold an answer, or are judged relevant.
+
+    ``None`` if none or all do, or if higher scores mean less: a probability has to rank as its score does.
+    """
     scores = [score for record in now.records for score in record["scores"]]
     labels = [label > 0 for record in now.records for label in record["labels"]]
-    return fit_platt(scores, labels) if any(labels) and not all(labels) else None
+    found = fit_platt(scores, labels) if any(labels) and not all(labels) else None
+    return found if found is not None and found.a > 0 else None
 
 
 def _card(opened: Opened, before: Measured, now: Measured) -> CardFacts:

@@ -84,7 +84,7 @@ def _front(facts: CardFacts, checkpoint: Checkpoint) -> str:
         "base_model_relation": "finetune",
         "library_name": "sentence-transformers" if paired else "transformers",
         "pipeline_tag": "text-ranking",
-        "tags": ["reranker", *(["cross-encoder"] if paired else ["pointwise"]), facts.method, "shortlist"],
+        "tags": ["reranker", checkpoint.kind, facts.method, "shortlist"],
         "datasets": list(facts.datasets) or None,
         "metrics": sorted({result.measure.lower() for result in facts.results}) or None,
         "model-index": _index(facts) or None,
@@ -170,8 +170,12 @@ def _results(results: Sequence[Result]) -> str:
 
 def _own_limits(checkpoint: Checkpoint) -> list[str]:
     limits = ["Scores are raw and rank passages of one query; they are no probabilities."]
-    if checkpoint.kind != "cross-encoder":
-        limits = ["Scores are shares of yes, which rank passages of one query."]
+    if checkpoint.kind == "pointwise":
+        limits = ["Scores rank passages of one query; they are no probabilities of relevance."]
+    elif checkpoint.kind != "cross-encoder":
+        limits = [
+            "It was trained to read this very prompt, lists of about the training's length, and this first stage's candidates."
+        ]
     if "keep" in checkpoint.options:
         limits.append(
             "How many it keeps was learnt with a given number of candidates and first stage; others shift it."

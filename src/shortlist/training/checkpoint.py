@@ -10,8 +10,8 @@ import json
 import math
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,24 +19,12 @@ import numpy as np
 from torch import Tensor
 
 from shortlist.errors import InvalidFile, InvalidInput
+from shortlist.rerankers.calibration import Platt
 from shortlist.rerankers.catalog import CONFIG, save_checkpoint_config
 from shortlist.training.card import CardFacts, Checkpoint, model_card
 from shortlist.training.policy import ScorePolicy
 
 _NEWTON_STEPS = 100
-
-
-@dataclass(frozen=True, slots=True)
-class Platt:
-    """What a score means: P(relevant) = 1 / (1 + exp(−(slope · score + offset)))."""
-
-    slope: float
-    offset: float
-
-    def __call__(self, score: float) -> float:
-        """The probability, in (0, 1)."""
-        z = self.slope * score + self.offset
-        return 1 / (1 + math.exp(-z)) if z >= 0 else math.exp(z) / (1 + math.exp(z))
 
 
 def fit_platt(scores: Sequence[float], relevant: Sequence[bool]) -> Platt:
@@ -98,18 +86,27 @@ def save_checkpoint(
     ``at_most``: the most passages that its null document may keep. A process killed in the midst leaves the old
     checkpoint or the new one: see :func:`restore_interrupted`. Raises :class:`InvalidFile` if it cannot be written.
     """
-    folder = Path(folder)
+    with replaced(Path(folder)) as staged:
+        _write(policy, staged, card or CardFacts(), calibration, at_most)
+    return Path(folder)
+
+
+@contextmanager
+def replaced(folder: Path) -> Iterator[Path]:
+    """A new folder to write a checkpoint into; at the end it takes the place of ``folder``.
+
+    Raises :class:`InvalidFile` if the disk will not have it; what was there before is then kept.
+    """
     restore_interrupted(folder)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as scratch:
             staged = Path(scratch) / "checkpoint"
             staged.mkdir()
-            _write(policy, staged, card or CardFacts(), calibration, at_most)
+            yield staged
             _swap(staged, folder)
     except OSError as problem:
         raise InvalidFile(folder, f"the checkpoint cannot be written ({problem}); the one before is kept") from problem
-    return folder
 
 
 def restore_interrupted(folder: Path) -> bool:
@@ -143,7 +140,7 @@ def _write(policy: ScorePolicy, folder: Path, card: CardFacts, calibration: Plat
     save_checkpoint_config(folder, network.kind, options, network.prompt)
     told: dict[str, Any] = {"base": base_of(policy), "method": card.method}
     if calibration is not None:
-        told["calibration"] = {"kind": "platt", "slope": calibration.slope, "offset": calibration.offset}
+        told["calibration"] = {"method": "platt", "a": calibration.a, "b": calibration.b}
     _amend(folder / CONFIG, told)
     facts = Checkpoint(kind=network.kind, options=options, prompt=network.prompt, base=base_of(policy))
     text = model_card(card, facts, calibrated=calibration is not None)

@@ -8,6 +8,7 @@ no question word for word, is in two of train, dev and test.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +42,13 @@ class TrainingData:
     def fingerprint(self) -> str:
         """A hash of all queries and candidates, for manifests."""
         return hashlib.sha256(f"{candidates_hash(self.train)} {candidates_hash(self.dev)}".encode()).hexdigest()
+
+    @property
+    def supervision(self) -> str:
+        """A hash of what the fingerprint leaves out: the order of the queries, gold answers, judgements."""
+        asked = [[(request.query.id, request.query.answers) for request in part] for part in (self.train, self.dev)]
+        judged = sorted((qid, sorted(graded.items())) for qid, graded in self.qrels.items())
+        return hashlib.sha256(json.dumps([asked, judged]).encode()).hexdigest()
 
 
 def load_training(
@@ -121,7 +129,9 @@ def _divided(collection: TestCollection, train: str | Path, dev: str | Path, dev
     """Train, dev and sealed queries, by name, by file, or at random."""
     shut = [split for split in collection.splits if _is_test(split)]
     others = [split for split in collection.splits if not _is_test(split)]
-    sealed = list(_of_splits(collection, shut)) if others else []  # a lone test split is all the queries there are
+    sealed = list(_of_splits(collection, shut))
+    if not others and len({query.id for query in sealed}) == sum(1 for _ in collection.queries()):
+        sealed = []  # all the queries there are: nothing could be learnt from, were they shut
     pool, how = _pool(collection, train, others, sealed)
     chosen = _dev_part(collection, dev, others)
     if chosen is None:
@@ -145,7 +155,7 @@ def _pool(
         raise UnknownName(f"split to train on of {collection.name}", str(train), others)
     shut = {query.id for query in sealed}
     pool = [query for query in collection.queries() if query.id not in shut]
-    told = "that are not test" if others else "(also those judged for a test: report on another collection)"
+    told = "that are not test" if others or shut else "(also those judged for a test: report on another collection)"
     return pool, f"no train split: all {len(pool)} queries {told}"
 
 

@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from shortlist.errors import UnknownName
 from shortlist.metrics import sub_em
 from shortlist.metrics.ranking import ndcg
 from shortlist.rewards.base import Observation, Observed, ObservedReward, Observer, Prefix, PrefixReward, WeightedReward
 from shortlist.rewards.environment import Lists, ReaderEnvironment
 from shortlist.training.experience import Sampler, documents
+from shortlist.training.guards import TrainingStopped
 from shortlist.training.parallel import Processes
 from shortlist.training.policy import ScorePolicy
 from shortlist.types import Qrels, RerankRequest
@@ -57,6 +59,18 @@ class Measured:
 
     values: Mapping[str, float]
     records: Sequence[Mapping[str, Any]]
+
+    def score(self, name: str) -> float:
+        """The value of a measure. Raises :class:`UnknownName`, and :class:`TrainingStopped` where it is NaN."""
+        if name not in self.values:
+            raise UnknownName("dev.measure", name, self.values)
+        if math.isnan(self.values[name]):
+            bare = sum(not record["golds"] for record in self.records)
+            raise TrainingStopped(
+                f"dev {name} has no value: none of the {len(self.records)} dev questions could be scored ({bare} of them "
+                "have no gold answers). Give others, or reward.unanswerable=abstain; if the reader failed, mend it"
+            )
+        return self.values[name]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,7 +142,10 @@ class Development:
             ranked = [graded.get(request.candidates[i].id) for i in order]
             record[NDCG] = ndcg(ranked, list(graded.values()), k=10)
         if self.heard is not None:
-            record["answer"] = self.heard.answers.get((query.id, *(d.id for d in shown)))
+            ids = [document.id for document in shown]  # in the order in which they were read
+            record["answer"] = self.heard.answers.get(
+                (query.id, *(sorted(ids) if self.environment.key == "set" else ids))
+            )
         return record
 
     def _means(self, records: Sequence[Mapping[str, Any]]) -> dict[str, float]:

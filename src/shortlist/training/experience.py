@@ -48,7 +48,10 @@ class Sampler:
 
     def greedy(self, scores_N: Tensor, k: int | None = None) -> Tensor:
         """The picks that serving makes (K,)."""
-        return pl.greedy(scores_N, min(k, len(scores_N) - self.stop) if k else self.k(scores_N), stop=self.stop)
+        most = min(k, len(scores_N) - self.stop) if k else self.k(scores_N)
+        if most == 0:  # no candidates, as a dev query may have
+            return torch.zeros(0, dtype=torch.int64)
+        return pl.greedy(scores_N, most, stop=self.stop)
 
 
 def derive(*parts: object) -> int:

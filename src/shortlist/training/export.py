@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import tempfile
@@ -20,8 +21,10 @@ from shortlist.backends.models import LocalModel, resolve, trained_length
 from shortlist.backends.onnx import OnnxCrossEncoder
 from shortlist.backends.torch_models import load_model, load_tokenizer
 from shortlist.backends.transformers import TransformersCrossEncoder
-from shortlist.errors import InvalidInput, MissingExtra
+from shortlist.errors import InvalidFile, InvalidInput, MissingExtra
+from shortlist.rerankers.catalog import CONFIG
 from shortlist.rerankers.policies import PairPolicy
+from shortlist.training.opening import is_causal
 from shortlist.types import RerankRequest, Slate
 
 OPSET = 17
@@ -61,9 +64,13 @@ def export_onnx(
     """Write ``onnx/model.onnx`` into a cross-encoder's folder; tells how it agrees with the torch model on requests.
 
     ``quantise``: int8 weights, activations quantised as they come (a quarter of the size, faster on a CPU); else
-    float32. Open the copy as ``FOLDER?engine=onnx``.
+    float32. Open the copy as ``FOLDER?engine=onnx``. ``max_length``: of the comparison; by default what the checkpoint
+    is served with. Raises :class:`InvalidInput` for a model that is no cross-encoder.
     """
     local = resolve(Path(folder))
+    if is_causal(local):
+        raise InvalidInput(f"{local.name} is a language model; only cross-encoders are exported to ONNX")
+    max_length = max_length or _served_length(local.folder)
     target = local.folder / "onnx" / "model.onnx"
     target.parent.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".export-", dir=target.parent) as scratch:
@@ -75,6 +82,16 @@ def export_onnx(
     ours = TransformersCrossEncoder(local, device="cpu", max_length=max_length, threads=threads)
     copy = OnnxCrossEncoder(local, max_length=max_length, threads=threads)
     return parity(_scores(ours, requests), _scores(copy, requests))
+
+
+def _served_length(folder: Path) -> int | None:
+    """What the checkpoint's own configuration says; ``None`` if it has none."""
+    path = folder / CONFIG
+    try:
+        told = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        return None if (length := told.get("options", {}).get("max_length")) is None else int(length)
+    except (ValueError, TypeError, AttributeError) as problem:
+        raise InvalidFile(path, f"not a reranker's configuration: {problem}") from problem
 
 
 def parity(expected: Sequence[Sequence[float]], found: Sequence[Sequence[float]]) -> Parity:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,6 +16,12 @@ class TrainingStopped(ShortlistError):
     """A run ended before its time. Its folder is whole: mend what is told, and go on with ``--resume``."""
 
     exit_code = 1
+
+
+def stopped_by(problem: OSError) -> TrainingStopped:
+    """What to tell of a file that could not be written or read."""
+    full = problem.errno in {errno.ENOSPC, errno.EDQUOT}
+    return TrainingStopped(f"{problem}; {'free the disk' if full else 'mend that'}, then go on with --resume")
 
 
 @dataclass

@@ -34,8 +34,11 @@ class Log:
         part = self._run / f"{METRICS}.part"
         part.write_text("".join(json_line(line) + "\n" for line in kept), encoding="utf-8")
         part.replace(self._run / METRICS)
+        costs = self._run / COSTS
         if step is None:
-            (self._run / COSTS).unlink(missing_ok=True)
+            costs.unlink(missing_ok=True)
+        elif costs.exists():  # what was spent was spent; but a line that a full disk tore would spoil the next
+            os.truncate(costs, costs.read_bytes().rfind(b"\n") + 1)
 
     def metrics(self, told: Mapping[str, Any]) -> None:
         """One step."""

@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 
@@ -19,6 +19,9 @@ from shortlist.training.experience import Experience
 from shortlist.training.log import rounded
 from shortlist.training.reference import Reference
 from shortlist.types import RerankRequest
+
+SPENT: Final = "the budget is spent"
+"""Why a run ended that goes on with a larger budget."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +53,10 @@ class Progress:
     @classmethod
     def from_json(cls, told: Mapping[str, Any]) -> Progress:
         """What :meth:`to_json` gave."""
-        return cls(**{**told, "best": [(score, step, name) for score, step, name in told["best"]]})
+        progress = cls(**{**told, "best": [(score, step, name) for score, step, name in told["best"]]})
+        if progress.why.startswith(SPENT):  # the budget may be larger now; if it is not, that shows at once
+            progress.why = ""
+        return progress
 
 
 def pack_batch(batch: Sequence[tuple[int, torch.Tensor, torch.Tensor]]) -> dict[str, torch.Tensor]:

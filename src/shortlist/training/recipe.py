@@ -30,7 +30,7 @@ class DataRecipe:
     train: str | None = say(None, "a JSONL file of training queries inside the data folder; none: the split train")
     dev: str | None = say(None, "a JSONL file of queries to choose by; none: the split dev, or a seeded part of train")
     dev_share: float = say(0.1, "the part of the training queries that becomes dev where the folder has none")
-    limit: int | None = say(None, "only so many training queries, chosen by the seed; none: all")
+    limit: int | None = say(None, "only the first so many training queries; none: all")
     solvable: bool = say(default=True, doc="keep only queries whose reward varies over sampled shortlists")
     solvable_samples: int = say(4, "so many shortlists are sampled a query to find that out")
 
@@ -252,6 +252,10 @@ _BOUNDS = (
     *((path, 1, _HUGE) for path in ("dev.every", "dev.queries", "dev.patience", "dev.average", "guards.patience")),
     *((path, 0, _HUGE) for path in ("reward.budget", "optimiser.warmup", "guards.rollbacks")),
     *((path, 0, _HUGE) for path in ("loss.beta", "loss.entropy", "optimiser.weight_decay", "guards.kl", "guards.drop")),
+    *(
+        (path, 0, _HUGE)
+        for path in ("optimiser.null_lr", "guards.entropy", "policy.trunk_megabytes", "policy.lora_alpha")
+    ),
     *((path, 1e-9, _HUGE) for path in ("sampling.temperature", "optimiser.lr", "optimiser.clip_norm", "loss.clip")),
     *((path, 1e-9, _HUGE) for path in ("loss.tau", "loss.dpo_beta")),
     *((path, 0, 1) for path in ("credit.eta", "credit.gamma", "credit.lam", "credit.share", "reward.noise")),

@@ -22,7 +22,7 @@ class Reference:
     def __init__(self, policy: Any, start: Mapping[str, Tensor], store: Store | None = None) -> None:
         self._policy, self._start, self._store = policy, dict(start), store
         self._known: dict[str, Tensor] = {}
-        self._about = policy.identity
+        self._about = f"{policy.identity} {_digest(self._start)}"
 
     @torch.no_grad()  # type: ignore[untyped-decorator, unused-ignore]
     def scores(self, requests: Sequence[RerankRequest]) -> list[Tensor]:
@@ -45,3 +45,12 @@ class Reference:
     def _key(self, request: RerankRequest) -> str:
         rows = self._policy.network.rows(request)
         return hashlib.sha256(repr((self._about, rows)).encode()).hexdigest()
+
+
+def _digest(start: Mapping[str, Tensor]) -> str:
+    """SHA-256 over parameters: a head that the model lacked was drawn, and no name tells how."""
+    digest = hashlib.sha256()
+    for name, value in sorted(start.items()):
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-from shortlist.data.files import read_jsonl, write_lines
+from shortlist.data.files import write_lines
 from shortlist.drawing import plots
 from shortlist.drawing.markup import Content, Markup, page, tag
 from shortlist.errors import InvalidInput
@@ -22,8 +22,7 @@ from shortlist.training.progress import read_measured
 
 Record: TypeAlias = Mapping[str, Any]
 
-MOST_POINTS: Final = 120
-EXAMPLES: Final = 12
+MOST_POINTS, EXAMPLES = 120, 12
 _WORDS: Final = 90  # of a passage shown
 
 
@@ -52,7 +51,7 @@ class RunFacts:
         return cls(
             run.resolve().name,
             steps,
-            [record for _, record in read_jsonl(costs)] if costs.is_file() else [],
+            [json.loads(line) for line in costs.read_bytes().split(b"\n")[:-1]] if costs.is_file() else [],
             before.records,
             best.records,
             {name: (before.values.get(name), value) for name, value in best.values.items()},
@@ -108,9 +107,12 @@ def _results(facts: RunFacts) -> Markup:
 
 
 _CHARTS: Final = (
-    ("Reward of sampled shortlists", ("reward",)),
-    ("Distance from the reference (KL, nats a pick)", ("kl",)),
-    ("Entropy (nats a pick)", ("entropy",)),
+    ("Reward of samples", ("reward",)),
+    ("Loss", ("loss",)),
+    ("Replies in the form asked for (share)", ("format",)),
+    ("Length of replies (tokens)", ("length",)),
+    ("Distance from the reference (KL, nats a pick or token)", ("kl",)),
+    ("Entropy (nats a pick or token)", ("entropy",)),
     ("Shares: samples that are the greedy set, queries without variance", ("greedy", "zero_variance", "clipped")),
     ("Gradient's norm", ("norm",)),
     ("Passages kept by samples", ("kept",)),
@@ -140,7 +142,9 @@ def _dev_chart(facts: RunFacts) -> Content:
     measured = [
         {"step": step["step"], **step["dev"]} for step in facts.steps if "dev" in step and "averaged" not in step
     ]
-    names = [name for name in ("reward", "f1", "em", "ndcg@10") if any(m.get(name) is not None for m in measured)]
+    names = [
+        name for name in ("reward", "f1", "em", "ndcg@10", "format") if any(m.get(name) is not None for m in measured)
+    ]
     lines = [
         (
             name,
@@ -217,7 +221,7 @@ def _deltas(facts: RunFacts) -> Content:
 
 
 def _examples(facts: RunFacts) -> Content:
-    pairs = [pair for pair in _pairs(facts) if abs(pair[0]) > 1e-9]
+    pairs = [pair for pair in _pairs(facts) if abs(pair[0]) > 1e-9 or pair[1].get("text") != pair[2].get("text")]
     if not pairs:
         return None
     shown = pairs if len(pairs) <= 2 * EXAMPLES else [*pairs[:EXAMPLES], *pairs[-EXAMPLES:]]
@@ -228,16 +232,22 @@ def _example(delta: float, before: Record, best: Record) -> Markup:
     change = tag("b", f"{delta:+.3f}", class_="up" if delta > 0 else "down")
     gold = tag("p", "Gold: ", tag("b", " / ".join(before["golds"]))) if before["golds"] else None
     sides = tag("div", _side("before", before), _side("best", best), class_="sides")
+    prompt = (
+        tag("details", tag("summary", "The prompt of both"), tag("pre", before["prompt"]))
+        if "prompt" in before
+        else None
+    )
     summary = tag("summary", change, before["query"], tag("span", before["id"], class_="pill"))
-    return tag("details", summary, gold, sides, class_="example")
+    return tag("details", summary, gold, prompt, sides, class_="example")
 
 
 def _side(name: str, record: Record) -> Markup:
     answer = None
     if "answer" in record:
         answer = tag("p", tag("i", "no answer") if record["answer"] is None else record["answer"], class_="answer")
-    told = f" · {record['reward']:.3f}, keeps {len(record['kept'])}"
-    return tag("div", tag("b", name), told, answer, tag("ol", *(_passage(shown) for shown in record["kept"])))
+    told = f" · {_number(record['reward'])}, keeps {len(record['kept'])}"
+    said = tag("pre", record["text"], class_="answer") if "text" in record else None  # what a text policy wrote
+    return tag("div", tag("b", name), told, answer, said, tag("ol", *(_passage(shown) for shown in record["kept"])))
 
 
 def _passage(shown: Record) -> Markup:

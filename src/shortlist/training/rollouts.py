@@ -29,6 +29,7 @@ from shortlist.training.guards import TrainingStopped
 from shortlist.training.objectives import METHODS, Method
 from shortlist.training.parallel import Processes
 from shortlist.training.policy import ScorePolicy
+from shortlist.training.progress import SPENT
 from shortlist.training.recipe import Recipe
 from shortlist.training.reference import Reference
 from shortlist.training.schedule import batch_places
@@ -101,7 +102,7 @@ class Rollouts:
         try:
             levels = rolled.levels.result() if rolled.levels is not None else None
         except BudgetSpent as told:
-            spent = f"the budget is spent: {told}"
+            spent = f"{SPENT}: {told}"
         return levels, next(filter(None, self.processes.everyone(spent)), "")
 
     def credited(self, batch: list[Experience], levels: Levels | None) -> list[Experience]:

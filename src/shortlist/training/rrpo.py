@@ -27,13 +27,13 @@ from typing import Any
 import torch
 
 from shortlist.backends.store import Store
-from shortlist.errors import InvalidInput, UnknownName
+from shortlist.errors import InvalidInput
 from shortlist.rewards.environment import ReaderEnvironment
 from shortlist.training.advantages import SlidingWhitener
 from shortlist.training.checkpoint import average
 from shortlist.training.development import Development, Measured
 from shortlist.training.experience import Experience
-from shortlist.training.guards import Guards, TrainingStopped, check_finite
+from shortlist.training.guards import Guards, check_finite, stopped_by
 from shortlist.training.log import Log
 from shortlist.training.parallel import Processes
 from shortlist.training.policy import ScorePolicy
@@ -42,7 +42,7 @@ from shortlist.training.recipe import Recipe
 from shortlist.training.rollouts import Rolled, Rollouts
 from shortlist.training.schedule import schedule
 from shortlist.training.state import State, States, load_optimiser, optimiser_tensors
-from shortlist.training.step_metrics import query_facts, step_facts
+from shortlist.training.step_metrics import cost_facts, query_facts, step_facts
 from shortlist.types import Qrels, RerankRequest
 
 
@@ -90,6 +90,7 @@ class Trainer:
         self.states, self.log = States(task.run), Log(task.run, write=self.processes.first)
         self.now = Progress()
         self.ahead: Rolled | None = None
+        self.due = False  # a state is to be written as soon as it can be
         self.before: Measured | None = None
 
     def run(self, *, resume: bool = False) -> Outcome:
@@ -106,7 +107,7 @@ class Trainer:
                     self._step()
                 return self._finish()
         except OSError as problem:
-            raise TrainingStopped(f"{problem}; free the disk, then go on with --resume") from problem
+            raise stopped_by(problem) from problem
 
     # -------------------------------------------------------------------------------------------- a step
 
@@ -119,7 +120,7 @@ class Trainer:
         levels, self.now.why = self.rollouts.read(rolled)
         waited = time.perf_counter() - waiting
         if self.now.why:  # the budget is spent: this step is not taken
-            self.ahead = None
+            self.ahead = rolled  # unless a resumed run has a larger one
             self._save()
             return
         metrics = self._learn(step, self.rollouts.credited(rolled.batch, levels))
@@ -134,7 +135,8 @@ class Trainer:
         self._write(metrics, before, seconds=time.perf_counter() - started, waited=waited)
         if alarms:
             self._alarmed(alarms)
-        if self.now.why or step % self.recipe.save_every == 0 or (metrics.get("dev") and not self.now.stale):
+        self.due |= bool(self.now.why) or step % self.recipe.save_every == 0
+        if self.due or (metrics.get("dev") and not self.now.stale):
             self._save()
 
     def _learn(self, step: int, batch: list[Experience]) -> dict[str, Any]:
@@ -178,10 +180,7 @@ class Trainer:
         if self.ahead is not None and self.ahead.levels is not None:
             self.ahead.levels.exception()  # one thread at a time asks the reader; a failure shows when it is needed
         found = self.task.development.measure(self.policy)
-        if self.recipe.dev.measure not in found.values:
-            raise UnknownName("dev.measure", self.recipe.dev.measure, found.values)
-        score = found.values[self.recipe.dev.measure]
-        check_finite({f"dev {self.recipe.dev.measure}": score}, self.now.step)
+        score = found.score(self.recipe.dev.measure)
         top = self.now.best[0][0] if self.now.best else None
         fell = self.guards.check_dev(score, top)
         if self.before is None:
@@ -222,25 +221,27 @@ class Trainer:
         self.ahead = None  # drawn from the weights that went wrong
 
     def _finish(self) -> Outcome:
-        """The mean of the best weights, if that is better still; then the checkpoints."""
-        last, before = self.policy.state(), self.before
+        """The mean of the best weights, or the last ones, if they are better still; then the checkpoints."""
+        last, before, measure = self.policy.state(), self.before, self.recipe.dev.measure
         assert before is not None  # noqa: S101 - measured at the beginning
         self.processes.wait()
+        self._publish("last", final := self.task.development.measure(self.policy))
         score, step, name = self.now.best[0]
         self.policy.load_state(self.states.weights(name))
         best = self.task.development.measure(self.policy)
-        if len(self.now.best) > 1:
+        if final.values[measure] > score:  # a run that ended between two measurements
+            score, step, best = final.values[measure], self.now.step, final
+            self.policy.load_state(last)
+        elif len(self.now.best) > 1:
             self.policy.load_state(average([self.states.weights(kept) for _, _, kept in self.now.best]))
             mean = self.task.development.measure(self.policy)
             steps = [kept for _, kept, _ in self.now.best]
             self.log.metrics({"step": self.now.step, "averaged": steps, "dev": dict(mean.values)})
-            if mean.values[self.recipe.dev.measure] > score:
+            if mean.values[measure] > score:
                 best = mean
             else:
                 self.policy.load_state(self.states.weights(name))
         self._publish("best", best)
-        self.policy.load_state(last)
-        self._publish("last", self.task.development.measure(self.policy))
         return Outcome(step, before.values, best.values, self.now.step, self.now.why)
 
     # -------------------------------------------------------------------------------------------- files
@@ -257,17 +258,18 @@ class Trainer:
             self._load(state)
 
     def _write(self, metrics: Mapping[str, Any], before: Any, *, seconds: float, waited: float) -> None:
-        now = self.task.environment.counters
-        made, requested = now.made - before.made, now.requested - before.requested
-        told = {"made": made, "saved": requested - made, "failed": now.failed - before.failed}
-        told |= {"tokens": now.tokens - before.tokens, "spent": self.task.environment.spent}
-        times = {"seconds": seconds, "waiting": waited, "reading": now.seconds - before.seconds}
+        now, spent = self.task.environment.counters, self.task.environment.spent
+        told = cost_facts(before, now, spent=spent, seconds=seconds, waiting=waited)
         self.log.metrics(metrics)
-        self.log.costs({"step": metrics["step"], **told, **times, "utilisation": now.utilisation})
-        self.on_step(metrics["step"], {**metrics, "cost": {**told, **times}})
+        self.log.costs({"step": metrics["step"], **told, "utilisation": now.utilisation})
+        self.on_step(metrics["step"], {**metrics, "cost": told})
 
     def _save(self) -> None:
-        """A state, after which what is older or stands in none is deleted."""
+        """A state, after which what is older or stands in none is deleted; none while the reader is silent."""
+        # should it turn out to be dead, a resumed run goes on from before its silence
+        self.due = any(self.processes.everyone(self.task.environment.streak.failures > 0))
+        if self.due:
+            return
         ahead = [] if self.ahead is None else self.ahead.batch
         drawn = self.processes.gather([(one.place, one.scores_N, one.picks_SK) for one in ahead])
         environments = self.processes.everyone(self.task.environment.state_dict())
@@ -282,18 +284,15 @@ class Trainer:
 
     def _load(self, state: State) -> None:
         """Stand where a state was saved."""
-        self.policy.load_state(
-            {n.removeprefix("policy."): t for n, t in state.tensors.items() if n.startswith("policy.")}
-        )
+        weights = {n[len("policy.") :]: t for n, t in state.tensors.items() if n.startswith("policy.")}
+        self.policy.load_state(weights)
         load_optimiser(self.optimiser, state.tensors)
         self.now = Progress.from_json(state.facts["progress"])
         self.guards.streaks.update(state.facts["streaks"])
         self.whitener.load_state_dict(state.facts["whitener"])
         known = state.facts["environments"]
         if len(known) != self.processes.world:
-            raise InvalidInput(
-                f"the run was begun with {len(known)} processes, not {self.processes.world}; use as many"
-            )
+            raise InvalidInput(f"the run was begun with {len(known)} processes, not {self.processes.world}")
         self.task.environment.load_state_dict(known[self.processes.rank])
         self.before = read_measured(self.task.run, "before")
         drawn = unpack_batch(state.tensors, self.task.requests, self.reference)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from shortlist.rewards.counters import Counters
 from shortlist.training import plackett_luce as pl
 from shortlist.training.experience import Experience, Sampler
 from shortlist.training.losses import masked_mean
@@ -70,6 +71,14 @@ def step_facts(queries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 _NESTED = {"parts", "lengths"}
+
+
+def cost_facts(before: Counters, now: Counters, *, spent: int, seconds: float, waiting: float) -> dict[str, Any]:
+    """What was asked of the reader in a step and what was saved, and how long it took."""
+    made, requested = now.made - before.made, now.requested - before.requested
+    told = {"made": made, "saved": requested - made, "failed": now.failed - before.failed}
+    told |= {"tokens": now.tokens - before.tokens, "spent": spent}
+    return {**told, "seconds": seconds, "waiting": waiting, "reading": now.seconds - before.seconds}
 
 
 def _mean(values: Any) -> float:

@@ -14,7 +14,8 @@ from shortlist.serving.schemas.base import (
     Documents,
     Extension,
     Fraction,
-    Many,
+    ManyOrAll,
+    Parts,
     SpanReply,
     SpanWishes,
     Told,
@@ -22,6 +23,7 @@ from shortlist.serving.schemas.base import (
     asked_of,
     given,
     more_of,
+    query_of,
     span_wishes,
     spans_of,
     text_of,
@@ -29,15 +31,16 @@ from shortlist.serving.schemas.base import (
 
 
 class CohereV2Request(Wire):
-    """The body of ``POST /v2/rerank``."""
+    """The body of ``POST /v2/rerank``; what vLLM's clients send there means what it means with vLLM."""
 
     model: str | None = Field(None, description="A served model's name; without one, the first.")
-    query: Asking
+    query: Asking | Parts
     documents: Documents
-    top_n: Many | None = None
-    max_tokens_per_doc: Many | None = None
+    top_n: ManyOrAll | None = None
+    max_tokens_per_doc: ManyOrAll | None = None
     priority: Annotated[int, Field(ge=-MANY, le=MANY, description="Lower goes first.")] | None = None
     relevant_spans: SpanWishes | None = None
+    instruction: str | None = Field(None, description="vLLM's and LiteLLM's: what counts as relevant.")
     rerank: Extension | None = None
 
     def asked(self) -> Asked:
@@ -45,11 +48,12 @@ class CohereV2Request(Wire):
         return asked_of(
             self,
             self.rerank,
-            query=self.query,
+            query=query_of(self.query),
             texts=tuple(text_of(document) for document in self.documents),
             model=self.model,
-            top_n=self.top_n,
-            max_tokens=self.max_tokens_per_doc,
+            top_n=self.top_n or None,
+            max_tokens=self.max_tokens_per_doc or None,
+            instruction=self.instruction or "",
             priority=self.priority or 0,
             **span_wishes(self.relevant_spans),
         )

@@ -1,0 +1,122 @@
+"""What a reader makes of the shortlists of many systems, each distinct set of passages read once: RRPO's tables of results.md.
+
+    shortlist rerank --data hotpotqa-distractor --run hotpotqa-distractor/run.trec --reranker runs/ours-0/checkpoints/best \
+        --split test --depth 10 --output ours-0.trec
+    python scripts/reader_table.py --data hotpotqa-distractor --reader MODEL.gguf?one_line=true --cache reads.sqlite \
+        --k 3 base=base.trec ours@0=ours-0.trec ours@1=ours-1.trec --output table.json
+
+Systems are TREC runs; NAME@SEED are the seeds of one system, whose queries are averaged before they are compared with the
+first system's. The reader is shown a shortlist in the order of ids: systems differ by what they choose, and what was read
+for one is known for the next. Beside each mean: the paired bootstrap's and the t-test's p against the first system.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+
+from shortlist.api import open_reader
+from shortlist.backends.store import Store
+from shortlist.data import open_collection
+from shortlist.data.requests import requests
+from shortlist.data.trec import read_run
+from shortlist.evaluation.significance import paired_bootstrap, paired_t_test
+from shortlist.metrics.ranking import ndcg
+from shortlist.rewards.answer import ReaderReward
+from shortlist.rewards.base import WeightedReward
+from shortlist.rewards.environment import ReaderEnvironment
+
+
+def main() -> None:
+    told = arguments()
+    collection = open_collection(told.data)
+    environment = open_environment(told)
+    systems = dict(system.split("=", 1) for system in told.systems)
+    rows = {name: measured(told, collection, environment, Path(path)) for name, path in systems.items()}
+    table = [compared(name, seeds, rows) for name, seeds in grouped(rows).items()]
+    print(
+        f"{environment.counters.made} sets read, {environment.counters.saved} known already, k={told.k}, {told.split}"
+    )
+    for row in table:
+        print(json.dumps(row))
+    if told.output:
+        told.output.write_text(json.dumps({"arguments": vars(told), "table": table, "per_query": rows}, default=str))
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("systems", nargs="+", metavar="NAME[@SEED]=RUN")
+    parser.add_argument("--data", required=True)
+    parser.add_argument("--split", default="test")
+    parser.add_argument("--reader", required=True)
+    parser.add_argument("--cache", type=Path)
+    parser.add_argument("--k", type=int, default=3)
+    parser.add_argument("--depth", type=int, default=10)
+    parser.add_argument("--limit", type=int)
+    parser.add_argument("--output", type=Path)
+    return parser.parse_args()
+
+
+def open_environment(told: argparse.Namespace) -> ReaderEnvironment:
+    reader = open_reader(told.reader)
+    parts = tuple((ReaderReward(reader, measure), 1.0) for measure in ("f1", "em"))
+    store = Store(told.cache) if told.cache else None
+    return ReaderEnvironment(WeightedReward(parts), store, key="set", batch=16)
+
+
+def measured(told: argparse.Namespace, collection, environment: ReaderEnvironment, path: Path) -> dict[str, dict]:
+    """F1, EM, nDCG@10, recall at k and passages kept, of each query of one run."""
+    asked = list(requests(collection, read_run(path), depth=told.depth, split=told.split))[: told.limit]
+    lists = [(r.query, tuple(c.document for c in r.candidates[: told.k])) for r in asked]
+    levels = environment.evaluate(lists, (told.k,))
+    qrels = collection.qrels(told.split) if callable(collection.qrels) else collection.qrels
+    told_of = {}
+    for i, request in enumerate(asked):
+        judged = qrels.get(request.query.id, {})
+        kept = [c.id for c in request.candidates[: told.k]]
+        positive = [d for d, grade in judged.items() if grade > 0]
+        told_of[request.query.id] = {
+            "f1": float(levels.parts["f1"][i, 0]),
+            "em": float(levels.parts["em"][i, 0]),
+            "ndcg@10": ndcg([judged.get(c.id) for c in request.candidates], list(judged.values()), k=10),
+            "recall": sum(d in kept for d in positive) / max(1, len(positive)),
+            "all": float(all(d in kept for d in positive)),
+        }
+    return told_of
+
+
+def grouped(rows: dict[str, dict]) -> dict[str, list[str]]:
+    seeds = defaultdict(list)
+    for name in rows:
+        seeds[name.split("@")[0]].append(name)
+    return dict(seeds)
+
+
+def compared(name: str, seeds: list[str], rows: dict[str, dict]) -> dict:
+    """A system's means over queries and seeds, and what sets it apart from the first."""
+    first = rows[next(iter(rows))]
+    row = {"system": name, "seeds": len(seeds), "queries": len(first)}
+    for measure in ("f1", "em", "ndcg@10", "recall", "all"):
+        base = np.array([first[q][measure] for q in first])
+        each = np.array([[rows[seed][q][measure] for q in first] for seed in seeds])
+        mine = each.mean(0)
+        row[measure] = round(float(mine.mean()), 4)
+        if len(seeds) > 1:
+            row[f"{measure} by seed"] = [round(float(x), 4) for x in each.mean(1)]
+        if rows[seeds[0]] is not first and np.ptp(mine - base) > 0:
+            p, interval = paired_bootstrap(mine, base)
+            row[f"{measure} gain"] = [
+                round(float((mine - base).mean()), 4),
+                round(interval.low, 4),
+                round(interval.high, 4),
+            ]
+            row[f"{measure} p"] = [round(p, 4), round(paired_t_test(mine, base)[1], 4)]
+    return row
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,238 @@
+"""Rewards of pointwise scores by where they stand among all scores of one query: ERank's (arXiv 2509.00520, section 3.3).
+
+A *pool* is all replies of a step to lessons of one query (its id and text, and ``meta["pool"]`` if lessons of one query
+are to be kept apart): of 20 passages and 5 replies each, 100 scores. So a step has to hold a query's lessons together,
+its relevant ones among them; a pool without any cannot be scored.
+
+What a score is ranked among is ``ranks``: ``"rollout"`` as published, all scores of the pool, so that a level depends on
+how many replies there are of each passage and five replies of one good passage push the next down to rank 6; or
+``"document"`` (the default), the mean scores of the *other* passages, which does not. Equal scores share the best rank.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
+from typing import Final, Literal, TypeAlias
+
+from shortlist.errors import InvalidInput, UnknownName
+from shortlist.rewards.text.base import Reply, readable
+from shortlist.rewards.text.gold import check_rel
+from shortlist.rewards.text.heights import scores
+from shortlist.text.pointwise import TOP
+
+Ranks: TypeAlias = Literal["document", "rollout"]
+_RANKS: Final = ("document", "rollout")
+
+
+@dataclass(frozen=True)
+class PooledRank:
+    """ERank's reward: of a relevant passage ``1 / rank``; of another -1 above all relevant ones, -1/2 above some.
+
+    Below (or level with) all relevant ones a passage earns ``(1 - ((score - teacher) / top)**2) / 2``; the teacher is 0
+    for a passage that it did not score. A reply that does not count earns ``unformatted``, below all else. A slate of
+    several passages earns their mean. In ``[unformatted, 1]``. Relevant is a grade of ``rel`` or more.
+
+    The published constants are lost (an image); these are ours, of the same shape, bounded.
+    """
+
+    unformatted: float = -1.5
+    _: KW_ONLY
+    ranks: Ranks = "document"
+    rel: float = 1.0
+    top: float = float(TOP)
+    strict: bool = True
+    name: str = "pooled-rank"
+
+    def __post_init__(self) -> None:
+        _check(self.ranks, self.rel, self.top)
+        if not -100 <= self.unformatted <= -1:
+            raise InvalidInput(f"unformatted is {self.unformatted}; give a level of at most -1")
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """From a reply that does not count to the best rank."""
+        return self.unformatted, 1.0
+
+    def score(self, replies: Sequence[Reply], /) -> list[float | None]:
+        """One level a reply; ``None``: its pool holds nothing relevant."""
+        levels: list[float | None] = [None] * len(replies)
+        for pool in _pools(replies, self.rel, strict=self.strict):
+            for place, told in pool.by_reply() if pool.relevant else ():
+                levels[place] = math.fsum(self._one(pool, entry) for entry in told) / len(told)
+        return levels
+
+    def _one(self, pool: _Pool, entry: _Entry) -> float:
+        if entry.score is None:
+            return self.unformatted
+        if entry.relevant:
+            return 1 / pool.rank(entry, self.ranks)
+        above = [entry.score > other for other in pool.rivals(entry, self.ranks, relevant=True)]
+        if any(above):
+            return -1.0 if all(above) else -0.5
+        return (1 - _square(entry.score, entry.teacher or 0.0, self.top)) / 2
+
+
+@dataclass(frozen=True)
+class PooledNDCG:
+    """What a passage adds to the nDCG of its pool: ``(1 / log2(rank + 1)) / IDCG`` if relevant, in [-1, 1].
+
+    Another passage takes as much away if it stands above a relevant one, else it earns 0; a reply that does not count
+    earns -1. The ideal holds every relevant passage once (with ``ranks="rollout"``, every reply to one). ERank's
+    alternative reward; what passages that are not relevant earn is ours.
+    """
+
+    _: KW_ONLY
+    ranks: Ranks = "document"
+    rel: float = 1.0
+    strict: bool = True
+    name: str = "pooled-ndcg"
+
+    def __post_init__(self) -> None:
+        _check(self.ranks, self.rel, 1.0)
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """From the worst of others, or a reply that does not count, to the only relevant one at the top."""
+        return -1.0, 1.0
+
+    def score(self, replies: Sequence[Reply], /) -> list[float | None]:
+        """One level a reply; ``None``: its pool holds nothing relevant."""
+        levels: list[float | None] = [None] * len(replies)
+        for pool in _pools(replies, self.rel, strict=self.strict):
+            if not pool.relevant:
+                continue
+            ideal = math.fsum(_discount(rank) for rank in range(1, pool.count(self.ranks) + 1))
+            for place, told in pool.by_reply():
+                levels[place] = math.fsum(self._one(pool, entry, ideal) for entry in told) / len(told)
+        return levels
+
+    def _one(self, pool: _Pool, entry: _Entry, ideal: float) -> float:
+        if entry.score is None:
+            return -1.0
+        gain = _discount(pool.rank(entry, self.ranks)) / ideal
+        if entry.relevant:
+            return gain
+        return -gain if any(entry.score > other for other in pool.rivals(entry, self.ranks, relevant=True)) else 0.0
+
+
+@dataclass(frozen=True)
+class TeacherError:
+    """``1 - mean(((score - teacher) / top)**2)`` over the passages that the teacher scored: in [0, 1].
+
+    The teacher's scores are on the policy's scale, 0 to ``top``. ERank's squared-error reward.
+    """
+
+    _: KW_ONLY
+    top: float = float(TOP)
+    strict: bool = True
+    name: str = "teacher-error"
+
+    def __post_init__(self) -> None:
+        _check("document", 1.0, self.top)
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """From the far end of the scale to the teacher's own scores."""
+        return 0.0, 1.0
+
+    def score(self, replies: Sequence[Reply], /) -> list[float | None]:
+        """One level a reply; ``None``: the teacher scored none of the slate."""
+        return [self._one(reply) for reply in replies]
+
+    def _one(self, reply: Reply) -> float | None:
+        told = [entry for entry in _entries(0, reply, 1.0, strict=self.strict) if entry.teacher is not None]
+        if not told:
+            return None
+        return 1 - math.fsum(
+            1.0 if entry.score is None else _square(entry.score, entry.teacher or 0.0, self.top) for entry in told
+        ) / len(told)
+
+
+# ------------------------------------------------------------------------------------------------ pools
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """One passage in one reply; ``score`` of ``None``: the reply gives it none that counts."""
+
+    place: int
+    docid: str
+    score: float | None
+    relevant: bool
+    teacher: float | None
+
+
+class _Pool:
+    """All entries of one query."""
+
+    def __init__(self, entries: Sequence[_Entry]) -> None:
+        self.entries = entries
+        self.relevant = {entry.docid for entry in entries if entry.relevant}
+        known: dict[str, list[float]] = {}
+        for entry in entries:
+            if entry.score is not None:
+                known.setdefault(entry.docid, []).append(entry.score)
+        self.means = {docid: math.fsum(each / len(told) for each in told) for docid, told in known.items()}
+
+    def by_reply(self) -> list[tuple[int, list[_Entry]]]:
+        """Each reply's place, and its entries."""
+        told: dict[int, list[_Entry]] = {}
+        for entry in self.entries:
+            told.setdefault(entry.place, []).append(entry)
+        return list(told.items())
+
+    def rivals(self, entry: _Entry, ranks: Ranks, *, relevant: bool = False) -> list[float]:
+        """The scores that an entry is ranked among; those of relevant passages only, if so asked."""
+        if ranks == "document":
+            return [
+                mean
+                for docid, mean in self.means.items()
+                if docid != entry.docid and (not relevant or docid in self.relevant)
+            ]
+        return [e.score for e in self.entries if e.score is not None and (not relevant or e.relevant)]
+
+    def rank(self, entry: _Entry, ranks: Ranks) -> int:
+        """From 1; equal scores share the best rank."""
+        return 1 + sum(other > (entry.score or 0.0) for other in self.rivals(entry, ranks))
+
+    def count(self, ranks: Ranks) -> int:
+        """How many relevant things an ideal ranking begins with."""
+        return len(self.relevant) if ranks == "document" else sum(entry.relevant for entry in self.entries)
+
+
+def _pools(replies: Sequence[Reply], rel: float, *, strict: bool) -> list[_Pool]:
+    pools: dict[str, list[_Entry]] = {}
+    for place, reply in enumerate(replies):
+        query = reply.lesson.slate.query
+        key = repr((query.id, query.text, reply.lesson.meta.get("pool")))
+        pools.setdefault(key, []).extend(_entries(place, reply, rel, strict=strict))
+    return [_Pool(entries) for entries in pools.values()]
+
+
+def _entries(place: int, reply: Reply, rel: float, *, strict: bool) -> list[_Entry]:
+    lesson, told = reply.lesson, scores(reply)
+    counts = readable(reply.verdict, strict=strict)
+    return [
+        _Entry(
+            place, docid, score if counts and math.isfinite(score) else None, grade >= rel, lesson.teacher.get(docid)
+        )
+        for docid, score, grade in zip(lesson.ids, told, lesson.gains, strict=True)
+    ]
+
+
+def _square(score: float, teacher: float, top: float) -> float:
+    return min(1.0, abs(score / top - teacher / top)) ** 2
+
+
+def _discount(rank: int) -> float:
+    return 1 / math.log2(rank + 1)
+
+
+def _check(ranks: str, rel: float, top: float) -> None:
+    if ranks not in _RANKS:
+        raise UnknownName("ranks", ranks, _RANKS)
+    check_rel(rel)
+    if not (top >= 1e-3 and math.isfinite(top)):
+        raise InvalidInput(f"top is {top}; give the highest score of the scale, a number from 0.001")

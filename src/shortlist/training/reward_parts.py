@@ -1,0 +1,45 @@
+"""From a recipe to its reward: the named parts and their weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from shortlist.backends.base import Scorer
+from shortlist.errors import InvalidInput
+from shortlist.reading.base import Reader
+from shortlist.reading.readers import LLMReader
+from shortlist.rewards.answer import GoldLikelihood, ReaderReward
+from shortlist.rewards.base import PrefixReward
+from shortlist.rewards.cost import PassageCost, TokenCost
+from shortlist.rewards.ranking import PrefixNDCG, PrefixRecall
+from shortlist.training.recipe import Recipe
+from shortlist.types import Qrels
+
+
+def reward_parts(recipe: Recipe, reader: Reader | None, qrels: Qrels) -> list[tuple[PrefixReward, float]]:
+    """The parts of the reward that count, each with its weight and named as in the recipe."""
+    told = recipe.reward
+    makers: Mapping[str, Callable[[], PrefixReward]] = {
+        "f1": lambda: ReaderReward(_need(reader), "f1", unanswerable=told.unanswerable),
+        "em": lambda: ReaderReward(_need(reader), "em", unanswerable=told.unanswerable),
+        "likelihood": lambda: _likelihood(_need(reader), recipe),
+        "ndcg": lambda: PrefixNDCG(qrels, k=recipe.sampling.k, name="ndcg"),
+        "recall": lambda: PrefixRecall(qrels),
+        "passage_cost": lambda: PassageCost(scale=recipe.sampling.k, name="passage_cost"),
+        "token_cost": lambda: TokenCost(scale=told.token_scale, name="token_cost"),
+    }
+    return [(makers[name](), weight) for name, weight in recipe.weights.items()]
+
+
+def _likelihood(reader: Reader, recipe: Recipe) -> PrefixReward:
+    if not isinstance(reader, LLMReader) or not isinstance(reader.completer, Scorer):
+        raise InvalidInput(
+            f"the reader {recipe.reader} does not tell likelihoods; set reward.likelihood to 0, or take another"
+        )
+    return GoldLikelihood(reader.completer, reader.prompt, unanswerable=recipe.reward.unanswerable)
+
+
+def _need(reader: Reader | None) -> Reader:
+    if reader is None:
+        raise InvalidInput("the reward asks a reader and there is none; give reader=MODEL")
+    return reader

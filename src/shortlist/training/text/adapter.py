@@ -1,0 +1,188 @@
+"""The adapter on TRL: it owns prompts, rewards, advantages and collators, and nothing else.
+
+TRL's trainers keep their losses, optimiser loop, processes and devices. What is overridden: how prompts become ids (as
+serving has it), who draws (shared prompts, a generator a reply), what replies are worth (one batched call a step), what
+they are credited with (:mod:`~shortlist.training.text.advantages`), and how a step's replies are split (in order, so that
+those of one prompt are packed). Some of these are private methods of TRL 1.16: tests pin each of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from accelerate.utils import broadcast_object_list, gather_object
+from trl import DPOConfig, DPOTrainer, GRPOConfig, GRPOTrainer, SFTConfig, SFTTrainer
+from trl.trainer.utils import add_fused_lm_head, split_tensor_dict
+
+from shortlist.backends.chat_tokens import ChatTokens
+from shortlist.training.text.advantages import advantages
+from shortlist.training.text.models import evaluating
+from shortlist.training.text.packed import packed_logps
+from shortlist.training.text.sampling import Drawing, draw, seeds
+
+Score = Callable[[Sequence[int], Sequence[str], Sequence[int]], Sequence[float | None]]
+"""Takes the places of lessons, replies and their lengths in tokens, of a whole step; gives what each is worth."""
+
+
+def autocast(device: Any, precision: str) -> AbstractContextManager[Any]:
+    """Half precision in training, if asked for."""
+    half: AbstractContextManager[Any] = torch.autocast(
+        torch.device(device).type, dtype=torch.bfloat16, enabled=precision == "bfloat16"
+    )
+    return half
+
+
+class _InHalf:
+    """Training steps under autocast; the model outside of them is as it was, so that it samples in full precision."""
+
+    precision = "none"
+
+    def compute_loss_context_manager(self: Any) -> Any:
+        return autocast(self.accelerator.device, self.precision)
+
+
+class Imitator(_InHalf, SFTTrainer):  # type: ignore[misc, unused-ignore]
+    """TRL's SFT over rows that are ids already."""
+
+    def __init__(self, *, precision: str, **told: Any) -> None:
+        self.precision = precision
+        super().__init__(**told)
+
+
+class Chooser(_InHalf, DPOTrainer):  # type: ignore[misc, unused-ignore]
+    """TRL's DPO over rows that are ids already."""
+
+    def __init__(self, *, precision: str, **told: Any) -> None:
+        self.precision = precision
+        super().__init__(**told)
+
+    def _prepare_dataset(self, dataset: Any, *_: Any, **__: Any) -> Any:
+        return dataset
+
+
+@dataclass
+class Job:
+    """What reinforcement needs to know beyond TRL's arguments. ``first``: the steps taken before this process began."""
+
+    tokens: ChatTokens
+    score: Score
+    drawing: Drawing
+    seed: int
+    samples: int
+    advantage: str
+    beta: float = 0.0
+    precision: str = "none"
+    packed: bool = True
+    first: int = 0
+    reference: Any = None
+    drawn: int = field(default=0, init=False)
+
+
+class Reinforcer(_InHalf, GRPOTrainer):  # type: ignore[misc, unused-ignore]
+    """TRL's GRPO with our prompts, draws, rewards and advantages."""
+
+    _buffered_inputs: Any
+
+    def __init__(self, *, job: Job, **told: Any) -> None:
+        self.job, self.precision = job, job.precision
+        super().__init__(reward_funcs=[_reward], **told)
+        self.beta = job.beta  # set after the constructor, which would load the reference from a path
+        if job.beta and job.reference is not None:
+            add_fused_lm_head(job.reference, temperature=self.temperature)
+            self.ref_model = self.accelerator.prepare_model(job.reference, evaluation_mode=True)
+
+    # -------------------------------------------------------------------------------------------- prompts
+
+    def _tokenize_prompts(self, prompts: list[str]) -> tuple[list[list[int]], None, dict[str, Any]]:
+        return [self.job.tokens.prompt(prompt) for prompt in prompts], None, {}
+
+    # -------------------------------------------------------------------------------------------- draws
+
+    def _generate_single_turn(self, prompt_ids: list[list[int]], *rest: Any, **more: Any) -> Any:
+        if self.use_vllm or self.is_fsdp_enabled or self.is_deepspeed_enabled:
+            return super()._generate_single_turn(prompt_ids, *rest, **more)
+        model = self.accelerator.unwrap_model(self.model_wrapped)
+        start = self.accelerator.process_index * len(prompt_ids)
+        rows = seeds(self.job.seed, self.job.first + self.job.drawn + 1, range(start, start + len(prompt_ids)))
+        with evaluating(model):
+            return draw(model, prompt_ids, rows, self.job.drawing)
+
+    def _prepare_inputs(self, generation_batch: Any) -> Any:
+        """As TRL's, without the shuffle: a step's gradient is a sum, and replies of a prompt belong together."""
+        if not self.model.training:
+            return super()._prepare_inputs(generation_batch)
+        every = self.args.steps_per_generation * self.num_iterations
+        if self._step % every == 0 or self._buffered_inputs is None:
+            drawn = self._generate_and_score_completions(generation_batch)
+            self.job.drawn += 1
+            self._buffered_inputs = split_tensor_dict(drawn, self.args.steps_per_generation)
+        return self._buffered_inputs[self._step % self.args.steps_per_generation]
+
+    # -------------------------------------------------------------------------------------------- rewards, advantages
+
+    def _calculate_rewards(self, inputs: Any, prompts: Any, completions: Any, completion_ids_list: Any) -> torch.Tensor:  # noqa: ARG002
+        """All replies of the step in one call, by the first process; NaN where one cannot be scored."""
+        places = gather_object([row["lesson"] for row in inputs])
+        texts = gather_object([self.job.tokens.text(self._whole(ids)) for ids in completion_ids_list])
+        lengths = gather_object([len(ids) for ids in completion_ids_list])
+        told: list[Any] = [None]
+        if self.accelerator.is_main_process:
+            told = [list(self.job.score(places, texts, lengths))]
+        rewards = broadcast_object_list(told)[0]
+        self._advantages = advantages(rewards, self.job.samples, self.job.advantage)
+        values = [float("nan") if reward is None else reward for reward in rewards]
+        return torch.tensor(values, dtype=torch.float32, device=self.accelerator.device)[:, None]
+
+    def _whole(self, ids: Sequence[int]) -> list[int]:
+        return list(ids[:-1]) if ids and ids[-1] in self.job.drawing.ends else list(ids)
+
+    def _generate_and_score_completions(self, inputs: Any) -> dict[str, Any]:
+        drawn: dict[str, Any] = super()._generate_and_score_completions(inputs)
+        start = self.accelerator.process_index * len(inputs)
+        mine = self._advantages[start : start + len(inputs)]
+        drawn["advantages"] = torch.tensor(mine, dtype=torch.float32, device=self.accelerator.device)
+        return drawn
+
+    # -------------------------------------------------------------------------------------------- log-probabilities
+
+    def _get_per_token_logps_and_entropies(
+        self,
+        model: Any,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        logits_to_keep: int,
+        batch_size: int | None = None,
+        **more: Any,
+    ) -> Any:
+        with autocast(self.accelerator.device, self.precision):
+            if not self.job.packed:
+                told = (model, input_ids, attention_mask, logits_to_keep)
+                return super()._get_per_token_logps_and_entropies(*told, batch_size=batch_size, **more)
+            size = batch_size or len(input_ids)
+            parts = [
+                packed_logps(model, ids, mask, logits_to_keep, temperature=self.temperature)
+                for ids, mask in zip(input_ids.split(size), attention_mask.split(size), strict=True)
+            ]
+        return torch.cat([logps for logps, _ in parts]), torch.cat([entropy for _, entropy in parts]), None
+
+
+def _reward(**_: Any) -> list[float]:
+    """Never asked: rewards come from the job."""
+    raise AssertionError("rewards come from the job")
+
+
+__all__ = [
+    "Chooser",
+    "DPOConfig",
+    "GRPOConfig",
+    "Imitator",
+    "Job",
+    "Reinforcer",
+    "SFTConfig",
+    "Score",
+    "autocast",
+]

@@ -1,0 +1,67 @@
+"""What a reply is credited with: its reward against those of the other replies to the same prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from shortlist.errors import InvalidInput, UnknownName
+
+Floats = npt.NDArray[np.float64]
+_EPSILON = 1e-6
+_EQUAL = 1e-9
+
+
+def z_score(rewards_G: Floats) -> Floats:
+    """``(r − mean) / (std + ε)``, the unbiased deviation (GRPO, arXiv 2402.03300).
+
+    >>> z_score(np.array([1.0, 0.0, 0.5])).round(4).tolist()
+    [1.0, -1.0, 0.0]
+    """
+    return np.asarray(mean(rewards_G) / (rewards_G.std(ddof=1) + _EPSILON))
+
+
+def mean(rewards_G: Floats) -> Floats:
+    """``r − mean``: no division, which would weigh easy and hard groups alike (Dr. GRPO, arXiv 2503.20783)."""
+    return np.asarray(rewards_G - rewards_G.mean())
+
+
+def leave_one_out(rewards_G: Floats) -> Floats:
+    """``r − mean of the others`` (RLOO, arXiv 2402.14740).
+
+    >>> leave_one_out(np.array([1.0, 0.0, 0.5])).tolist()
+    [0.75, -0.75, 0.0]
+    """
+    return mean(rewards_G) * len(rewards_G) / (len(rewards_G) - 1)
+
+
+FORMS: dict[str, Callable[[Floats], Floats]] = {"z_score": z_score, "mean": mean, "leave_one_out": leave_one_out}
+
+
+def advantages(rewards: Sequence[float | None], group: int, form: str = "z_score") -> list[float]:
+    """One advantage a reply; replies of a prompt stand together, ``group`` of them each.
+
+    A reply that could not be scored (``None`` or NaN) has 0 and is left out of its group's statistics; a group of one,
+    and a group of equals, has 0: never the raw reward, as some public code has it.
+    """
+    if form not in FORMS:
+        raise UnknownName("advantage", form, FORMS)
+    if group < 1 or len(rewards) % group:
+        raise InvalidInput(f"{len(rewards)} rewards are no whole groups of {group}")
+    values = np.array([np.nan if reward is None else reward for reward in rewards], dtype=np.float64)
+    told = np.zeros_like(values)
+    for start in range(0, len(values), group):
+        place = np.arange(start, start + group)
+        known = place[~np.isnan(values[place])]
+        if len(known) > 1 and np.ptp(values[known]) > _EQUAL:
+            told[known] = FORMS[form](values[known])
+    return [float(value) for value in told]
+
+
+def flat_share(rewards: Sequence[float | None], group: int) -> float:
+    """The share of groups whose replies are all worth the same, and so teach nothing."""
+    values = np.array([np.nan if reward is None else reward for reward in rewards], dtype=np.float64).reshape(-1, group)
+    flat = [len(row) < 2 or bool(np.ptp(row) <= _EQUAL) for row in (row[~np.isnan(row)] for row in values)]
+    return sum(flat) / len(flat)

@@ -1,0 +1,81 @@
+"""Which lessons are learnt from, which choose, and which lessons a step takes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from shortlist.data.lessons import Lesson
+from shortlist.errors import InvalidInput
+
+
+@dataclass(frozen=True, slots=True)
+class Divided:
+    """Lessons to learn from and lessons to choose by; no query is in both."""
+
+    train: list[Lesson]
+    dev: list[Lesson]
+
+
+def divide(lessons: Sequence[Lesson], dev: Sequence[Lesson] | None, share: float, seed: int) -> Divided:
+    """With ``dev`` given, as it is (queries in both are an error); else a ``share`` of the queries, by the seed."""
+    if dev is not None:
+        both = {query_of(lesson) for lesson in lessons} & {query_of(lesson) for lesson in dev}
+        if both:
+            raise InvalidInput(
+                f"{len(both)} queries are in --lessons and in --dev ({', '.join(sorted(both)[:3])} …); "
+                "choosing by what is learnt from says nothing: take them out of one"
+            )
+        return Divided(list(lessons), list(dev))
+    queries = sorted({query_of(lesson) for lesson in lessons}, key=lambda name: _rank(name, seed))
+    chosen = set(queries[: round(share * len(queries))])
+    if share and queries and not chosen and len(queries) > 1:
+        chosen = {queries[0]}
+    train = [lesson for lesson in lessons if query_of(lesson) not in chosen]
+    return Divided(train, [lesson for lesson in lessons if query_of(lesson) in chosen])
+
+
+def query_of(lesson: Lesson) -> str:
+    """The query a lesson is about: the one that it was drawn from, where that is told."""
+    return str(lesson.meta.get("qid") or lesson.slate.query.id)
+
+
+def some(lessons: Sequence[Lesson], limit: int | None, seed: int) -> list[Lesson]:
+    """At most ``limit`` of them, by the seed, in the order they came."""
+    if limit is None or limit >= len(lessons):
+        return list(lessons)
+    places = sorted(np.random.default_rng([seed, 7]).permutation(len(lessons))[:limit].tolist())
+    return [lessons[place] for place in places]
+
+
+def unit_of(lesson: Lesson, place: int) -> str:
+    """What stays together: the single passages of a query, so that rewards which look at a whole query see it."""
+    return f"query {query_of(lesson)}" if len(lesson) == 1 else f"lesson {place}"
+
+
+def places(units: Sequence[str], steps: int, size: int, seed: int) -> list[int]:
+    """The rows of all steps, one after the other, ``size`` each: all of them once an epoch, each epoch shuffled.
+
+    ``units`` names each row's unit; rows of one unit stay beside each other.
+
+    >>> sorted(places(["a", "b", "a"], 1, 3, 0))
+    [0, 1, 2]
+    """
+    if not units:
+        raise InvalidInput("there is nothing to learn from")
+    pools: dict[str, list[int]] = {}
+    for place, name in enumerate(units):
+        pools.setdefault(name, []).append(place)
+    whole, order, epoch = list(pools.values()), list[int](), 0
+    while len(order) < steps * size:
+        shuffled = np.random.default_rng([seed, epoch]).permutation(len(whole))
+        order += [place for unit in shuffled for place in whole[unit]]
+        epoch += 1
+    return order[: steps * size]
+
+
+def _rank(name: str, seed: int) -> str:
+    return hashlib.sha256(f"{seed}/{name}".encode()).hexdigest()

@@ -1,0 +1,90 @@
+"""Log-probabilities of several replies behind one copy of their prompt.
+
+The sequence is ``[prompt][reply 1][reply 2] …``; a reply sees the prompt and itself, not its neighbours, and its
+positions go on from the prompt's end. So the prompt, most of the tokens, is read once a group instead of once a reply.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+_BLOCKED = torch.finfo(torch.bfloat16).min  # representable in every precision in use
+
+
+def packed_logps(
+    model: Any, ids_BT: torch.Tensor, mask_BT: torch.Tensor, reply: int, *, temperature: float = 1.0
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Log-probability of each of the last ``reply`` tokens of a row, and the entropy there: both B × ``reply``, float32.
+
+    ``ids_BT``: prompts flush right, then replies flush left; ``mask_BT``: 1 where a token counts. Rows with equal prompts
+    that stand together are packed. Where the mask is 0 both are 0.
+    """
+    width = ids_BT.shape[1] - reply
+    prompt_BT = torch.where(mask_BT[:, :width] > 0, ids_BT[:, :width], -1)
+    _, group_B, counts_U = torch.unique_consecutive(prompt_BT, dim=0, return_inverse=True, return_counts=True)
+    slot_B = torch.arange(len(group_B), device=group_B.device) - (counts_U.cumsum(0) - counts_U)[group_B]
+    groups, slots = len(counts_U), int(counts_U.max())
+    first_U = counts_U.cumsum(0) - counts_U
+    replies_UGC = ids_BT.new_zeros(groups, slots, reply)
+    told_UGC = mask_BT.new_zeros(groups, slots, reply)
+    replies_UGC[group_B, slot_B], told_UGC[group_B, slot_B] = ids_BT[:, width:], mask_BT[:, width:]
+    seen_UP = mask_BT[first_U, :width]
+    ids_UL = torch.cat([ids_BT[first_U, :width], replies_UGC.flatten(1)], dim=1)
+    logits_UKV = model(
+        input_ids=ids_UL,
+        attention_mask=_tree(seen_UP, told_UGC, dtype=model.dtype if hasattr(model, "dtype") else torch.float32),
+        position_ids=_places(seen_UP, slots, reply),
+        use_cache=False,
+        logits_to_keep=_before(width, slots, reply, ids_BT.device),
+    ).logits
+    logps_UGC, entropy_UGC = _read(logits_UKV, replies_UGC, temperature)
+    known_BC = mask_BT[:, width:]
+    return logps_UGC[group_B, slot_B] * known_BC, entropy_UGC[group_B, slot_B] * known_BC
+
+
+def _places(seen_UP: torch.Tensor, slots: int, reply: int) -> torch.Tensor:
+    """Positions: each reply's go on from the prompt's end."""
+    prompt_UP = (seen_UP.cumsum(-1) - 1).clamp_min(0)
+    reply_UC = seen_UP.sum(-1, keepdim=True) + torch.arange(reply, device=seen_UP.device)
+    return torch.cat([prompt_UP, reply_UC.repeat(1, slots)], dim=1)
+
+
+def _tree(seen_UP: torch.Tensor, told_UGC: torch.Tensor, *, dtype: torch.dtype) -> torch.Tensor:
+    """The additive mask, U × 1 × L × L: to what is earlier, and in the prompt or the same reply."""
+    _, slots, reply = told_UGC.shape
+    device, width = seen_UP.device, seen_UP.shape[1]
+    slot_L = torch.cat(
+        [torch.full((width,), -1, device=device), torch.arange(slots, device=device).repeat_interleave(reply)]
+    )
+    order_L = torch.arange(len(slot_L), device=device)
+    tree_LL = (order_L[None, :] <= order_L[:, None]) & ((slot_L[None, :] == -1) | (slot_L[None, :] == slot_L[:, None]))
+    known_UL = torch.cat([seen_UP, told_UGC.flatten(1)], dim=1) > 0
+    open_ULL = tree_LL[None] & known_UL[:, None, :]
+    open_ULL = open_ULL | torch.eye(
+        len(slot_L), dtype=torch.bool, device=device
+    )  # padding sees itself: no empty softmax
+    return torch.zeros(open_ULL.shape, dtype=dtype, device=device).masked_fill(~open_ULL, _BLOCKED)[:, None]
+
+
+def _before(width: int, slots: int, reply: int, device: Any) -> torch.Tensor:
+    """Where the logits stand that tell reply tokens: the prompt's last place, then every reply's places but its last."""
+    inside = (
+        width + torch.arange(slots, device=device)[:, None] * reply + torch.arange(reply - 1, device=device)[None, :]
+    )
+    return torch.cat([torch.tensor([width - 1], device=device), inside.flatten()])
+
+
+def _read(logits_UKV: torch.Tensor, replies_UGC: torch.Tensor, temperature: float) -> tuple[torch.Tensor, torch.Tensor]:
+    _, slots, reply = replies_UGC.shape
+    logps_UKV = (logits_UKV.float() / temperature).log_softmax(-1)
+    with torch.no_grad():
+        entropy_UK = -(logps_UKV.exp() * logps_UKV).sum(-1)
+    first_UV, rest_UGCV = logps_UKV[:, 0], logps_UKV[:, 1:].unflatten(1, (slots, reply - 1)) if reply > 1 else None
+    heads = [first_UV[:, None].expand(-1, slots, -1).gather(-1, replies_UGC[:, :, :1])]
+    entropies = [entropy_UK[:, :1, None].expand(-1, slots, -1)]
+    if rest_UGCV is not None:
+        heads.append(rest_UGCV.gather(-1, replies_UGC[:, :, 1:, None])[..., 0])
+        entropies.append(entropy_UK[:, 1:].unflatten(1, (slots, reply - 1)))
+    return torch.cat(heads, dim=-1), torch.cat(entropies, dim=-1)

@@ -1,0 +1,118 @@
+"""Drawing replies: each prompt is read once for all of its replies, and every reply has a random generator of its own.
+
+So a reply depends on weights, prompt and seed alone: not on its batch, nor on how many processes there are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from shortlist.backends.torch_generation import left_padded, top_p
+
+_MOST_ROWS = 64
+"""Replies drawn at a time; prompts of a group are never read twice for fewer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drawing:
+    """How to draw. ``ends``: the tokens that end a reply; ``limit``: the most tokens of one."""
+
+    limit: int
+    ends: Sequence[int]
+    padding: int
+    temperature: float = 1.0
+    top_p: float = 1.0
+
+
+def seeds(seed: int, step: int, rows: Sequence[int]) -> list[int]:
+    """A generator's seed for each row of a step."""
+    told = (hashlib.sha256(f"{seed}/{step}/{row}".encode()).digest() for row in rows)
+    return [int.from_bytes(digest[:8], "big") >> 1 for digest in told]
+
+
+def draw(
+    model: Any, prompts: Sequence[Sequence[int]], row_seeds: Sequence[int], how: Drawing
+) -> tuple[list[list[int]], list[list[float]]]:
+    """One reply a row (ids, with the ending token if it came to it) and each token's log-probability.
+
+    Equal prompts that stand together are read once. The log-probabilities are those of the whole softmax at the
+    temperature, as the trainer has them; ``top_p`` below 1 draws from fewer tokens than they speak of.
+    """
+    runs = [list(run) for _, run in itertools.groupby(range(len(prompts)), key=lambda i: tuple(prompts[i]))]
+    replies: list[list[int]] = []
+    logps: list[list[float]] = []
+    for batch in _batches(runs):
+        ids = [list(prompts[run[0]]) for run in batch]
+        with torch.no_grad():
+            drawn = _draw(model, ids, [len(run) for run in batch], [row_seeds[i] for run in batch for i in run], how)
+        replies += drawn[0]
+        logps += drawn[1]
+    return replies, logps
+
+
+def _batches(runs: list[list[int]]) -> list[list[list[int]]]:
+    batches: list[list[list[int]]] = []
+    for run in runs:
+        if batches and sum(map(len, batches[-1])) + len(run) <= _MOST_ROWS:
+            batches[-1].append(run)
+        else:
+            batches.append([run])
+    return batches
+
+
+def _draw(
+    model: Any, prompts: list[list[int]], counts: list[int], row_seeds: Sequence[int], how: Drawing
+) -> tuple[list[list[int]], list[list[float]]]:
+    device = model.device
+    ids_UT, mask_UT = left_padded(torch, prompts, how.padding, device)
+    places_UT = (mask_UT.cumsum(-1) - 1).clamp_min(0)
+    out = model(input_ids=ids_UT, attention_mask=mask_UT, position_ids=places_UT, use_cache=True, logits_to_keep=1)
+    source_B = torch.repeat_interleave(torch.arange(len(prompts), device=device), torch.tensor(counts, device=device))
+    cache = out.past_key_values
+    cache.batch_select_indices(source_B)
+    logits_BV, mask_BT = out.logits[source_B, -1], mask_UT[source_B]
+    next_B = mask_UT.sum(-1)[source_B]  # the position of the next token
+    chooser = _Chooser(row_seeds, how, device)
+    open_B = torch.arange(len(row_seeds), device=device)  # the rows that are not at their end, by number
+    replies: list[list[int]] = [[] for _ in row_seeds]
+    logps: list[list[float]] = [[] for _ in row_seeds]
+    for length in range(1, how.limit + 1):
+        tokens_B, logps_B = chooser(logits_BV, open_B.tolist())
+        for row, token, logp in zip(open_B.tolist(), tokens_B.tolist(), logps_B.tolist(), strict=True):
+            replies[row].append(token)
+            logps[row].append(logp)
+        left = torch.tensor([token not in how.ends for token in tokens_B.tolist()], device=device)
+        if length == how.limit or not left.any():
+            break
+        if not left.all():
+            keep = left.nonzero().flatten()
+            cache.batch_select_indices(keep)
+            open_B, tokens_B, mask_BT, next_B = open_B[keep], tokens_B[keep], mask_BT[keep], next_B[keep]
+        mask_BT = torch.cat([mask_BT, mask_BT.new_ones(len(mask_BT), 1)], dim=1)
+        told = {"attention_mask": mask_BT, "position_ids": next_B[:, None], "past_key_values": cache}
+        logits_BV = model(input_ids=tokens_B[:, None], use_cache=True, **told).logits[:, -1]
+        next_B = next_B + 1
+    return replies, logps
+
+
+class _Chooser:
+    """Draws a token a row by Gumbel noise from the row's own generator."""
+
+    def __init__(self, row_seeds: Sequence[int], how: Drawing, device: Any) -> None:
+        self._generators = [torch.Generator(device).manual_seed(seed) for seed in row_seeds]
+        self._how = how
+
+    def __call__(self, logits_BV: torch.Tensor, rows: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
+        logps_BV = (logits_BV.float() / self._how.temperature).log_softmax(-1)
+        noisy = []
+        for row, logps_V in zip(rows, logps_BV, strict=True):
+            exponential = torch.empty_like(logps_V).exponential_(generator=self._generators[row])
+            noisy.append(top_p(torch, logps_V, self._how.top_p) - exponential.clamp_min(1e-30).log())
+        tokens_B = torch.stack(noisy).argmax(-1)
+        return tokens_B, logps_BV.gather(-1, tokens_B[:, None])[:, 0]

@@ -1,0 +1,106 @@
+"""What replies are worth: a recipe's words made into rewards, and a step's replies put through them."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+from shortlist.data.lessons import Lesson
+from shortlist.errors import InvalidInput
+from shortlist.rerankers.spec import read_options
+from shortlist.rewards.text import Reply, Tools, WeightedTextReward, make_weighted, needs
+from shortlist.training.text.advantages import flat_share
+from shortlist.training.text.development import FORMAT, mean
+from shortlist.types import Judgement, Status, Verdict
+
+_MOST_DRY = 2
+"""So many calls in a row in which nothing can be scored are no accident."""
+
+_PART = re.compile(r"\s*(?:([-+]?[0-9]*\.?[0-9]+(?:e-?[0-9]+)?)\s+)?([\w.@-]+)(?:\?(\S*))?\s*")
+
+
+def read_parts(words: str) -> list[tuple[float, str, dict[str, Any]]]:
+    """Weight, name and options of each part of ``0.8 relative-ndcg?k=10 + 0.1 rearank-form``; a weight left out is 1."""
+    parts = []
+    for piece in re.split(r"\s\+\s", words):
+        found = _PART.fullmatch(piece)
+        if found is None:
+            raise InvalidInput(f"the reward {piece.strip()!r} cannot be read; write WEIGHT NAME?option=value + …")
+        options = read_options(found[3], piece) if found[3] else {}
+        parts.append((float(found[1] or 1), found[2], {name: yaml.safe_load(value) for name, value in options.items()}))
+    return parts
+
+
+def weighted(words: str, tools: Tools | None = None) -> WeightedTextReward:
+    """The weighted reward that a recipe names; ``tools`` are the models that its parts ask."""
+    named: dict[str, dict[str, Any]] = {}
+    for weight, name, options in read_parts(words):
+        called = str(options.pop("name", name))
+        if called in named:
+            raise InvalidInput(f"the reward {called!r} comes twice in {words!r}; name one, as {name}?name=other")
+        named[called] = {"kind": name, "weight": weight, **options}
+    return make_weighted(named, tools)
+
+
+def tools_needed(words: str) -> frozenset[str]:
+    """The models that a recipe's reward asks: desk (a reader), embedder, judge."""
+    return frozenset(tool for _, name, _ in read_parts(words) for tool in needs(name))
+
+
+@dataclass
+class StepScorer:
+    """Scores a step's replies in one call; ``facts`` then holds what the log is told of them.
+
+    ``reward`` gives the reward of the moment: one that asks the policy itself is another after every step.
+    """
+
+    lessons: Sequence[Lesson]
+    prompt: Any
+    reward: Callable[[], WeightedTextReward]
+    samples: int
+    facts: dict[str, Any] = field(default_factory=dict)
+    _dry: int = 0
+
+    def replies(self, places: Sequence[int], texts: Sequence[str], lengths: Sequence[int]) -> list[Reply]:
+        """The texts, read by the prompt's own parser."""
+        return [
+            Reply(self.lessons[place], text, self.prompt.parse(text, self.lessons[place].slate), length)
+            for place, text, length in zip(places, texts, lengths, strict=True)
+        ]
+
+    def __call__(self, places: Sequence[int], texts: Sequence[str], lengths: Sequence[int]) -> list[float | None]:
+        """What each is worth; ``None`` where it cannot be scored."""
+        replies = self.replies(places, texts, lengths)
+        scored = self.reward().score_parts(replies)
+        totals = [one.total for one in scored]
+        self._dry = self._dry + 1 if all(total is None for total in totals) else 0
+        if self._dry == _MOST_DRY:
+            raise InvalidInput(
+                f"no reply of {_MOST_DRY} steps can be scored by the reward ({', '.join(scored[0].parts)}): "
+                "do the lessons hold what it needs (grades, a teacher, answers)?"
+            )
+        self.facts.clear()
+        self.facts.update(self._told(replies, totals))
+        self.facts["parts"] = {name: mean(one.parts[name] for one in scored) for name in scored[0].parts}
+        return totals
+
+    def _told(self, replies: Sequence[Reply], totals: Sequence[float | None]) -> dict[str, Any]:
+        kept = [_kept(reply.verdict) for reply in replies]
+        counts = Counter(k for k in kept if k is not None)
+        return {
+            "reward": mean(totals),
+            "failed": sum(total is None for total in totals) / len(totals),
+            "zero_variance": flat_share(totals, self.samples),
+            FORMAT: mean(float(reply.verdict.status is Status.OK) for reply in replies),
+            "length": mean(float(reply.tokens) for reply in replies),
+            **({"kept": mean(kept), "k": {str(k): counts[k] for k in sorted(counts)}} if counts else {}),
+        }
+
+
+def _kept(verdict: Verdict) -> int | None:
+    return verdict.cutoff if isinstance(verdict, Judgement) else None

@@ -1,0 +1,194 @@
+"""From rows to one of TRL's trainers behind the adapter."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset
+from transformers import PrinterCallback, TrainingArguments
+
+from shortlist.data.lessons import Lesson
+from shortlist.errors import InvalidInput
+from shortlist.training.parallel import Processes
+from shortlist.training.text import adapter, rows
+from shortlist.training.text.control import Control
+from shortlist.training.text.lesson_order import places, unit_of
+from shortlist.training.text.models import TextModel
+from shortlist.training.text.pairs import own_pairs, remembered
+from shortlist.training.text.recipe import TextRecipe
+from shortlist.training.text.rows import Renderer
+from shortlist.training.text.sampling import Drawing
+from shortlist.training.text.scoring import StepScorer
+from shortlist.training.text.tools import Rewarding
+
+_NEW, _OLD = "activation_checkpointing", "gradient_checkpointing"
+_CHECKPOINTING = _NEW if _NEW in TrainingArguments.__dataclass_fields__ else _OLD  # transformers is renaming it
+
+
+@dataclass(frozen=True, kw_only=True)
+class Learning:
+    """What is learnt from, and with what. ``limit``: the most tokens of a reply."""
+
+    recipe: TextRecipe
+    text: TextModel
+    renderer: Renderer
+    lessons: Sequence[Lesson]
+    limit: int
+    rewarding: Rewarding
+    folder: Path
+    note: Callable[[str], None]
+    processes: Processes
+
+    def laid_out(self) -> list[dict[str, Any]]:
+        """The rows of all steps, in the order in which they are learnt from; lessons that give none are told of."""
+        made, told = self._made(), self.recipe.optimiser
+        units = [unit_of(self.lessons[row["lesson"]], i) for i, row in enumerate(made)]
+        order = places(units, self.recipe.steps(len(made)), told.lessons, self.recipe.seed)
+        return [made[place] for place in order]
+
+    def _made(self) -> list[dict[str, Any]]:
+        recipe, most = self.recipe, self.recipe.data.prompt_tokens
+        if recipe.method == "dpo" and recipe.loss.own_pairs:
+            return remembered(self.folder / "pairs.jsonl", self._own_pairs)
+        make = {"sft": rows.imitation, "dpo": rows.preference, "grpo": rows.reinforcement}[recipe.method]
+        found = make(self.renderer, self.lessons, most=most)
+        found.check(recipe.method)
+        if found.left_out:
+            self.note(
+                f"{len(found.left_out)} of {len(self.lessons)} lessons are left out; the first: {found.left_out[0]}"
+            )
+        more = rows.answering(self.renderer, self.lessons) if recipe.data.answers and recipe.method == "sft" else []
+        return found.rows + more
+
+    def _own_pairs(self) -> list[dict[str, Any]]:
+        return own_pairs(self.text, self.renderer, self.scorer(), self.drawing(), seed=self.recipe.seed)
+
+    def scorer(self) -> StepScorer:
+        """Scores replies by the recipe's reward."""
+        return StepScorer(self.lessons, self.renderer.prompt, self.rewarding.reward, self.recipe.sampling.samples)
+
+    def drawing(self) -> Drawing:
+        """How replies are drawn."""
+        told = self.recipe.sampling
+        return Drawing(
+            limit=self.limit,
+            ends=self.text.ends,
+            padding=self.text.tokens.padding,
+            temperature=told.temperature,
+            top_p=told.top_p,
+        )
+
+
+def make_trainer(
+    learning: Learning, control: Control, laid: Sequence[dict[str, Any]], *, first: int, steps: int
+) -> Any:
+    """TRL's trainer for what is left of the steps."""
+    rest = list(laid[first * learning.recipe.optimiser.lessons :])
+    make = {"sft": _imitator, "dpo": _chooser, "grpo": _reinforcer}[learning.recipe.method]
+    trainer = make(learning, control, rest, first, steps - first)
+    trainer.remove_callback(PrinterCallback)
+    return trainer
+
+
+def _imitator(learning: Learning, control: Control, rest: list[dict[str, Any]], first: int, steps: int) -> Any:  # noqa: ARG001
+    told = _arguments(learning, steps, learning.recipe.optimiser.lessons)
+    args = adapter.SFTConfig(**told, max_length=None, packing=False, dataset_kwargs={"skip_prepare_dataset": True})
+    return adapter.Imitator(**_common(learning, control, args, _columns(rest, "input_ids", "labels")))
+
+
+def _chooser(learning: Learning, control: Control, rest: list[dict[str, Any]], first: int, steps: int) -> Any:  # noqa: ARG001
+    told, recipe = _arguments(learning, steps, learning.recipe.optimiser.lessons), learning.recipe
+    args = adapter.DPOConfig(**told, beta=recipe.loss.dpo_beta, max_length=None)
+    common = _common(learning, control, args, _columns(rest, "prompt_ids", "chosen_ids", "rejected_ids"))
+    return adapter.Chooser(**common, ref_model=_reference(learning, control))
+
+
+def _reinforcer(learning: Learning, control: Control, rest: list[dict[str, Any]], first: int, steps: int) -> Any:
+    recipe, scorer = learning.recipe, learning.scorer()
+    scorer.facts = control.facts
+    told = _arguments(learning, steps * recipe.loss.iterations, recipe.replies)
+    args = adapter.GRPOConfig(
+        **told,
+        num_generations=recipe.sampling.samples,
+        max_completion_length=learning.limit,
+        steps_per_generation=told["gradient_accumulation_steps"],
+        num_iterations=recipe.loss.iterations,
+        temperature=recipe.sampling.temperature,
+        top_p=recipe.sampling.top_p,
+        beta=0.0,
+        epsilon=recipe.loss.clip,
+        loss_type=recipe.loss.kind,
+        scale_rewards="none",
+        shuffle_dataset=False,
+        use_vllm=recipe.sampling.engine == "vllm",
+    )
+    job = adapter.Job(
+        tokens=learning.text.tokens,
+        score=scorer,
+        drawing=learning.drawing(),
+        seed=recipe.seed,
+        samples=recipe.sampling.samples,
+        advantage=recipe.loss.advantage,
+        beta=recipe.loss.beta,
+        precision=recipe.llm.autocast,
+        packed=recipe.sampling.packed,
+        first=first,
+        reference=_reference(learning, control) if recipe.loss.beta else None,
+    )
+    common = _common(learning, control, args, _columns(rest, "prompt", "lesson"))
+    del common["precision"]
+    return adapter.Reinforcer(job=job, **common)
+
+
+def _common(learning: Learning, control: Control, args: Any, data: Dataset) -> dict[str, Any]:
+    told = {"args": args, "train_dataset": data, "callbacks": [control], "precision": learning.recipe.llm.autocast}
+    return {**told, "model": learning.text.model, "processing_class": learning.text.tokens.tokenizer}
+
+
+def _columns(rest: list[dict[str, Any]], *names: str) -> Dataset:
+    return Dataset.from_list([{name: row[name] for name in names} for row in rest])
+
+
+def _reference(learning: Learning, control: Control) -> Any:
+    """The model before training; with adapters it is the model without them."""
+    if learning.recipe.llm.lora_rank is not None:
+        return None
+    frozen = copy.deepcopy(learning.text.model)
+    if control.now.step:  # a run that goes on: its weights have moved already
+        from shortlist.training.text.models import open_text_model
+
+        frozen = open_text_model(learning.recipe.model, learning.recipe.llm, seed=learning.recipe.seed).model
+    return frozen.requires_grad_(requires_grad=False).eval()
+
+
+def _arguments(learning: Learning, steps: int, size: int) -> dict[str, Any]:
+    """What TRL is told alike by all three methods; ``size``: rows a step, over all processes."""
+    recipe, world = learning.recipe, learning.processes.world
+    micro = min(recipe.optimiser.micro, size // world)
+    if micro < 1 or size % (micro * world):
+        raise InvalidInput(f"{size} rows a step are not shared out by {world} processes × optimiser.micro {micro}")
+    return {
+        "output_dir": str(learning.folder),
+        "max_steps": steps,
+        "per_device_train_batch_size": micro,
+        "gradient_accumulation_steps": size // (micro * world),
+        "learning_rate": recipe.optimiser.lr,
+        "lr_scheduler_type": "constant",  # the rate is set before every step, by control
+        "weight_decay": recipe.optimiser.weight_decay,
+        "max_grad_norm": recipe.optimiser.clip_norm,
+        "logging_steps": 1,
+        "logging_nan_inf_filter": False,
+        "save_strategy": "no",
+        "report_to": "none",
+        "disable_tqdm": True,
+        "bf16": False,
+        _CHECKPOINTING: recipe.llm.checkpointing,
+        "train_sampling_strategy": "sequential",
+        "use_cpu": learning.text.model.device.type == "cpu",
+        "dataloader_pin_memory": False,
+        "seed": recipe.seed,
+    }

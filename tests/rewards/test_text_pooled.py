@@ -1,0 +1,183 @@
+"""Rewards of pointwise scores among all scores of a query, and of one choice."""
+
+import math
+
+import pytest
+from hypothesis import given
+from text_doubles import RATING, SETWISE, failed, group, lesson, level, orders, quick, replies, says, scored
+
+from shortlist.data.lessons import Target
+from shortlist.errors import InvalidInput, UnknownName
+from shortlist.rewards.text import ExactLabel, Exclusion, PooledNDCG, PooledRank, Reply, TeacherError
+from shortlist.testing.text_rewards import check_text_reward
+from shortlist.types import Status
+
+GRADES = {"p": 1, "r": 2}
+
+
+def point(name, *scores, teacher=None, qid="q", **told):
+    """Replies to one lesson of one passage."""
+    known = {} if teacher is None else {name: teacher}
+    given = lesson(name, GRADES, teacher=known, qid=qid, **told)
+    return [says(RATING, str(score), given) for score in scores]
+
+
+# ------------------------------------------------------------------------------------------------ pooled rank
+
+
+def test_pooled_ranks_by_hand_over_documents():
+    """Means: p 9, r 6, x 7, y 2. p's own replies are ranked among the others' means."""
+    told = PooledRank().score(
+        [*point("p", 10, 8), *point("r", 6, 6), *point("x", 10, 4, teacher=4), *point("y", 1, 3, teacher=6)]
+    )
+    assert told == pytest.approx([
+        1.0, 1.0,  # p: above 6, 7, 2 both times
+        1 / 3, 1 / 3,  # r: below 9 and 7
+        -1.0, (1 - 0.0) / 2,  # x: above both relevant ones; below both, as the teacher says
+        (1 - 0.25) / 2, (1 - 0.09) / 2,  # y: errors 5 and 3 of 10
+    ])  # fmt: skip
+    assert PooledRank().score([*point("p", 9), *point("r", 5), *point("x", 7)])[-1] == -0.5  # between the two
+
+
+def test_pooled_ranks_by_hand_over_rollouts():
+    """Five tens for p, five nines for r: r is at rank 6 of all, at 2 of passages."""
+    batch = [*point("p", *[10] * 5), *point("r", *[9] * 5), *point("x", 9)]
+    assert PooledRank(ranks="rollout").score(batch)[4:7] == pytest.approx([1.0, 1 / 6, 1 / 6])
+    assert PooledRank(ranks="document").score(batch)[4:7] == pytest.approx([1.0, 1 / 2, 1 / 2])
+    assert PooledRank(ranks="rollout").score(batch)[-1] == pytest.approx((1 - 0.81) / 2)  # level with r: no penalty
+
+
+def test_the_level_of_a_document_does_not_depend_on_the_number_of_replies():
+    few = PooledRank().score([*point("p", 10), *point("r", 9), *point("x", 3)])
+    many = PooledRank().score([*point("p", *[10] * 7), *point("r", *[9] * 7), *point("x", *[3] * 7)])
+    assert few == pytest.approx(many[::7])
+
+
+def test_unformatted_is_below_all_else():
+    lost = says(RATING, "very relevant", lesson("p", GRADES))
+    told = PooledRank().score([lost, *point("x", 10), *point("r", 1)])
+    assert told == [-1.5, -1.0, pytest.approx(1 / 2)]
+    assert PooledRank(-2).score([lost]) == [-2.0]
+    decimal = says(RATING, "7.5", lesson("p", GRADES))
+    assert PooledRank().score([decimal]) == [-1.5]
+    assert PooledRank(strict=False).score([decimal]) == [1.0]
+
+
+def test_pools_are_queries():
+    batch = [*point("p", 5), *point("x", 9, qid="other"), *point("x", 9, meta={"pool": 2}), *point("x", 9)]
+    assert PooledRank().score(batch) == [pytest.approx(1 / 2), None, None, -1.0]
+
+
+def test_a_pool_without_anything_relevant_cannot_be_scored():
+    for reward in (PooledRank(), PooledNDCG()):
+        assert reward.score(point("x", 3, 4)) == [None, None]
+        assert reward.score([failed(lesson("x", GRADES), "scores")]) == [None]
+        assert reward.score([]) == []
+
+
+def test_relevant_passages_whose_replies_all_failed_rank_nobody():
+    lost = failed(lesson("p", GRADES), "scores")
+    assert PooledRank().score([lost, *point("x", 10, teacher=10)]) == [-1.5, 0.5]
+    assert PooledNDCG().score([lost, *point("x", 10)]) == [-1.0, 0.0]
+
+
+def test_a_group_earns_the_mean_of_its_passages():
+    """p is first (1), x below it as far as a missing teacher's 0 is from 5 (3/8)."""
+    reply = group(lesson("px", GRADES), 9, 5)
+    assert level(PooledRank(), reply) == pytest.approx((1 + (1 - 0.25) / 2) / 2)
+    assert level(PooledRank(), group(lesson("px", GRADES), 5, 5)) == pytest.approx((1 + (1 - 0.25) / 2) / 2)  # tied
+
+
+def test_pooled_ndcg_by_hand():
+    """Two relevant: the ideal is 1 + 1/log2(3). r is third, x (above r) takes what rank 2 is worth."""
+    ideal = 1 + 1 / math.log2(3)
+    told = PooledNDCG().score([*point("p", 9), *point("r", 5), *point("x", 7), *point("y", 1)])
+    assert told == pytest.approx([1 / ideal, (1 / 2) / ideal, -(1 / math.log2(3)) / ideal, 0.0])
+    alone = PooledNDCG(ranks="rollout").score([*point("p", 9, 8), *point("x", 1)])
+    assert alone == pytest.approx([1 / ideal, (1 / math.log2(3)) / ideal, 0.0])
+
+
+# ------------------------------------------------------------------------------------------------ squared error
+
+
+def test_the_squared_error_by_hand():
+    assert level(TeacherError(), *point("p", 7, teacher=4)) == pytest.approx(1 - 0.09)
+    assert level(TeacherError(), *point("p", 0, teacher=10)) == 0.0
+    assert level(TeacherError(), *point("p", 7)) is None
+    assert level(TeacherError(), failed(lesson("p", teacher={"p": 3}), "scores")) == 0.0
+    given = lesson("ab", teacher={"b": 5.0})
+    assert level(TeacherError(), group(given, 0, 5)) == 1.0  # a is not known
+    assert level(TeacherError(strict=False), scored(lesson("ab", teacher={"a": 1, "b": 1}), [1, None])) == 0.5
+
+
+# ------------------------------------------------------------------------------------------------ one choice
+
+
+def test_the_exact_label():
+    given = lesson("abc", [0, 2, 1])
+    assert [level(ExactLabel(), says(SETWISE, text, given)) for text in "ABC"] == [0.0, 1.0, 0.0]
+    assert level(ExactLabel(), says(SETWISE, "B. It says so.", given)) == 0.0
+    assert level(ExactLabel(strict=False), says(SETWISE, "B. It says so.", given)) == 1.0
+    assert level(ExactLabel(), failed(given, "choice")) == 0.0
+    assert level(ExactLabel(), orders(given, (1, 0, 2))) == 1.0
+    assert level(ExactLabel(), group(given, 5, 5, 0)) == 0.5  # a draw, whoever stands first in the slate
+    two = lesson("abc", [2, 2, 1])
+    assert [level(ExactLabel(), says(SETWISE, text, two)) for text in "ABC"] == [1.0, 1.0, 0.0]
+    assert level(ExactLabel(gold="target"), says(SETWISE, "C", lesson("abc", target=Target(order=(2,))))) == 1.0
+
+
+def test_the_exclusion():
+    given = lesson("abc", [0, 2, 1])
+    assert [level(Exclusion(), says(SETWISE, text, given)) for text in "ABC"] == [1.0, 0.0, 1.0]
+    assert level(Exclusion(), failed(given, "choice")) == -0.5
+
+
+@pytest.mark.parametrize("grades", [None, [0, 0, 0], [1, 1, 1]])
+def test_where_no_passage_is_better_there_is_no_label(grades):
+    for reward in (ExactLabel(), Exclusion()):
+        assert level(reward, says(SETWISE, "A", lesson("abc", grades))) is None
+        assert level(reward, says(SETWISE, "A", lesson("a", [1]))) is None
+        assert level(reward, failed(lesson(""), "choice")) is None
+
+
+# ------------------------------------------------------------------------------------------------ in general
+
+
+@quick
+@given(replies(kinds=("scores",)))
+def test_contract_of_pools(told):
+    for reward in (
+        PooledRank(), PooledRank(-1, ranks="rollout", strict=False), PooledNDCG(strict=False),
+        PooledNDCG(ranks="rollout", strict=False),
+    ):  # fmt: skip
+        check_text_reward(reward, told, alone=False)
+    check_text_reward(TeacherError(strict=False), told)
+
+
+@quick
+@given(replies(least=1))
+def test_contract_of_choices(told):
+    for reward in (ExactLabel(), ExactLabel(gold="teacher", strict=False), Exclusion(gold="target", strict=False)):
+        check_text_reward(reward, told)
+
+
+def test_wrong_verdicts_and_configurations():
+    with pytest.raises(InvalidInput, match="needs scores"):
+        PooledRank().score([orders(lesson("a", [1]), (0,))])
+    wrong = Reply(lesson("ab", [1, 0]), "", says(SETWISE, "C", lesson("abc")).verdict)
+    assert wrong.verdict.status is Status.OK
+    with pytest.raises(InvalidInput, match="own prompt"):
+        ExactLabel().score([wrong])
+    for make in (
+        lambda: PooledRank(-0.5),
+        lambda: PooledRank(math.nan),
+        lambda: PooledRank(ranks="query"),
+        lambda: PooledRank(rel=0),
+        lambda: PooledRank(top=0),
+        lambda: PooledNDCG(ranks=""),
+        lambda: TeacherError(top=math.inf),
+        lambda: ExactLabel(gold="best"),
+        lambda: Exclusion(0.5),
+    ):
+        with pytest.raises((InvalidInput, UnknownName)):
+            make()

@@ -1,0 +1,117 @@
+"""One prompt object serves SFT, DPO, GRPO, evaluation and serving: the tokenizer sees the same bytes in all of them."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from tiny_writers import lessons
+
+from shortlist.backends import transformers as served
+from shortlist.data.lessons import Lesson
+from shortlist.errors import InvalidInput
+from shortlist.rerankers.catalog import open_reranker
+from shortlist.text import GroupScores, Listwise, PointwiseRating, Subset
+from shortlist.training.card import CardFacts
+from shortlist.training.text import models
+from shortlist.training.text.development import TextDevelopment
+from shortlist.training.text.forms import fitted_lessons
+from shortlist.training.text.models import LiveCompleter, Serving, open_text_model, save_text_checkpoint
+from shortlist.training.text.recipe import ModelRecipe
+from shortlist.training.text.rows import IGNORED, Renderer, answering, imitation, preference, reinforcement
+
+PROMPTS = {
+    "groupwise": GroupScores(passage_tokens=11, query_tokens=12),  # both cut
+    "listwise": Listwise(passage_tokens=11),
+    "dynamic": Subset(passage_tokens=200),
+    "pointwise": PointwiseRating(passage_tokens=11),
+}
+OPTIONS = {"pointwise": {"prompt": "rating", "read": "text"}}
+
+
+@pytest.fixture(scope="module")
+def opened(qwen):
+    return open_text_model(qwen, ModelRecipe())
+
+
+class Ear:
+    """Hears the ids that a backend's tokenizer makes of prompts."""
+
+    def __init__(self, monkeypatch, module, tokens=None):
+        self.prompts = []
+        plain = module.complete
+
+        def complete(model, tokens, asks, **told):
+            self.prompts += [tuple(tokens.prompt(tokens.render(ask.messages))) for ask in asks]
+            return plain(model, tokens, asks, **told)
+
+        monkeypatch.setattr(module, "complete", complete)
+
+
+def grpo_ids(opened, rows):
+    """As the adapter has TRL tokenise."""
+    from shortlist.training.text.adapter import Reinforcer
+
+    class Job:
+        tokens = opened.tokens
+
+    trainer = Reinforcer.__new__(Reinforcer)
+    trainer.job = Job()
+    ids, _, _ = trainer._tokenize_prompts([row["prompt"] for row in rows])
+    return [tuple(one) for one in ids]
+
+
+@pytest.mark.parametrize("kind", PROMPTS)
+def test_five_ways_see_the_same_bytes(kind, opened, monkeypatch, tmp_path):
+    prompt, shown = PROMPTS[kind], lessons(2)
+    renderer, singles = Renderer(prompt, opened.tokens), fitted_lessons(PROMPTS[kind], shown)
+    sft, dpo, grpo = (make(renderer, singles) for make in (imitation, preference, reinforcement))
+    assert not sft.left_out + dpo.left_out + grpo.left_out
+    learnt = [tuple(row["input_ids"][: row["labels"].count(IGNORED)]) for row in sft.rows]
+    assert learnt == [tuple(row["prompt_ids"]) for row in dpo.rows] == grpo_ids(opened, grpo.rows)
+
+    options = {**OPTIONS.get(kind, {}), "max_tokens": "4"}
+    serving = Serving(kind=kind, options=options, prompt=prompt)
+    evaluated = Ear(monkeypatch, models)
+    TextDevelopment(lessons=shown, serving=serving).measure(LiveCompleter(opened))
+    assert {*evaluated.prompts} >= {*learnt}
+
+    folder = save_text_checkpoint(opened, tmp_path / "checkpoint", serving, CardFacts())
+    heard = Ear(monkeypatch, served)
+    list(open_reranker(str(folder)).rerank([lesson.request for lesson in shown]))
+    assert {*heard.prompts} >= {*learnt}
+
+
+def test_a_learnt_reply_ends_with_the_token_that_ends_replies(opened):
+    renderer = Renderer(PROMPTS["groupwise"], opened.tokens)
+    (row, *_) = imitation(renderer, lessons(1)).rows
+    reply = [token for token in row["labels"] if token != IGNORED]
+    assert reply[-1] == opened.tokens.tokenizer.eos_token_id == opened.ends[0]
+    prompt = GroupScores()
+    read = prompt.parse(opened.tokens.text(reply[:-1]), lessons(1)[0].slate)
+    assert read.scores == lessons(1)[0].target.scores
+    assert row["input_ids"][-len(reply) :] == reply
+
+
+def test_lessons_that_teach_nothing_are_left_out_and_told(opened):
+    renderer = Renderer(PROMPTS["groupwise"], opened.tokens)
+    bare = [Lesson(slate=lesson.slate) for lesson in lessons(2)]
+    found = imitation(renderer, [*lessons(1), *bare])
+    assert (len(found.rows), len(found.left_out)) == (1, 2)
+    with pytest.raises(InvalidInput, match="no target"):
+        imitation(renderer, bare).check("sft")
+    with pytest.raises(InvalidInput, match="tokens, more than 10"):
+        reinforcement(renderer, bare, most=10).check("grpo")
+    without = [dataclasses.replace(l, target=dataclasses.replace(l.target, rejected=None)) for l in lessons(1)]
+    with pytest.raises(InvalidInput, match="own_pairs"):
+        preference(renderer, without).check("dpo")
+
+
+def test_the_generator_learns_to_answer_from_what_is_kept(opened):
+    renderer = Renderer(PROMPTS["dynamic"], opened.tokens)
+    (row,) = answering(renderer, lessons(1))
+    text = opened.tokens.tokenizer.decode(row["input_ids"])
+    assert "which is blue" in text
+    assert text.endswith("assistant\nblue<|im_end|>")
+    dropped = [lessons(1)[0].slate.documents[i].text for i in range(3) if i not in lessons(1)[0].target.subset]
+    assert not any(words in text for words in dropped if words != "a blue cat")
