@@ -39,7 +39,7 @@ Results go to standard output, notes and progress to standard error. `--json` pr
 | `SHORTLIST_HOME` | where models are kept, instead of `~/.cache/shortlist` |
 | `SHORTLIST_OFFLINE` | `1`: fetch nothing |
 | `SHORTLIST_TRACEBACK` | `1`: show where an error came from |
-| `OPENAI_API_KEY`, `SHORTLIST_API_KEY` | the key for `openai:MODEL@URL`, if the server wants one; `serve` and `mcp --http` do not send on the latter |
+| `OPENAI_API_KEY`, `SHORTLIST_API_KEY` | the key for `openai:MODEL@URL`; servers do not send on the latter |
 """
 
 
