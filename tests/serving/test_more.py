@@ -10,6 +10,7 @@ import time
 import pytest
 from serving_doubles import QUERY, TEXTS, broken, listwise, pointwise, serving
 
+from shortlist.backends.base import Completion
 from shortlist.backends.scripted import ScriptedPairScorer
 from shortlist.errors import InvalidFile, InvalidInput
 from shortlist.rerankers.base import Reranker
@@ -172,7 +173,7 @@ def test_search_and_answer_from_a_corpus(client):
 
 
 def test_ready_when_the_models_are_loaded():
-    with serving(pointwise(seconds=0.1), config=ServerConfig(warm=True)) as client:
+    with serving(pointwise(seconds=1), config=ServerConfig(warm=True)) as client:
         assert client.get("/ready").status_code == 503
         assert client.get("/ready").json() == {"status": "loading"}
         for _ in range(100):
@@ -277,3 +278,14 @@ def test_config_is_checked():
     for wrong in ({"max_body": 0}, {"deadline": 0.0}, {"max_documents": -1}):
         with pytest.raises(InvalidInput):
             ServerConfig(**wrong)
+
+
+@pytest.mark.parametrize("on_error", ["raise", "report"])
+@pytest.mark.parametrize("route", ["/v2/rerank", "/v1/rerank/stream"])
+def test_where_a_models_server_is_stays_inside(route, on_error):
+    lost = "no answer from http://10.0.0.7:8000/v1/chat/completions within 5 s, tried 2 times"
+    with serving(listwise(lambda _: Completion(error=lost))) as client:
+        body = {"query": "q", "documents": ["a", "b"], "rerank": {"on_error": on_error}}
+        said = client.post(route, json=body).text
+    assert "10.0.0.7" not in said
+    assert "no answer from the model's server within 5 s" in said

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -46,6 +47,18 @@ STATUS: Mapping[Reason, int] = {
 """The HTTP status of each reason; a dialect may have its own."""
 
 
+def without_addresses(told: str) -> str:
+    """What went wrong, without where the model's server is: that is nobody's business outside.
+
+    >>> without_addresses("no answer from http://10.0.0.7:8000/v1/chat/completions within 5 s")
+    "no answer from the model's server within 5 s"
+    """
+    return _ADDRESS.sub("the model's server", told)
+
+
+_ADDRESS = re.compile(r"https?://[^\s'\"<>]+[^\s'\"<>.,:;)\]]")
+
+
 class Refused(ShortlistError):
     """A request that gets an error for a reply.
 
@@ -62,7 +75,8 @@ class Refused(ShortlistError):
         status: int | None = None,
     ) -> None:
         super().__init__(message)
-        self.reason, self.message, self.parameter = reason, message, parameter
+        self.reason, self.parameter = reason, parameter
+        self.message = without_addresses(message) if reason in {"backend", "unavailable", "deadline"} else message
         self.retry_after, self.status = retry_after, status
 
 
@@ -175,7 +189,7 @@ class Ranked:
             "unjudged": len(ranking.unjudged) or None,
             "skipped": len(ranking.skipped) or None,
             "truncated": ranking.truncated or None,
-            "problems": list(ranking.problems) or None,
+            "problems": [*map(without_addresses, ranking.problems)] or None,
             "reasoning": list(ranking.reasoning) if self.asked.explain and ranking.reasoning else None,
             "spans": None if self.occluded is None else self.occluded.told,
             "usage": {

@@ -16,7 +16,7 @@ from typing import Any
 from fastapi import Request
 
 from shortlist.rerankers.explain import OCCLUDED
-from shortlist.serving.asking import Asked, refusal_of
+from shortlist.serving.asking import Asked, refusal_of, without_addresses
 from shortlist.serving.desk import Desk
 from shortlist.serving.jobs import Job
 from shortlist.serving.logs import say_failure
@@ -117,6 +117,6 @@ def _slate(turn: Turn[Any]) -> dict[str, Any]:
         scores=None if scores is None else [score if math.isfinite(score) else None for score in scores],
         status=verdict.status.value,
         reasoning=verdict.reasoning or None,
-        problems=list(verdict.problems) or None,
+        problems=[*map(without_addresses, verdict.problems)] or None,
         tokens=turn.usage.tokens,
     )
