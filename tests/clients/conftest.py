@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -12,6 +13,20 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "ser
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # litellm would fetch a price list otherwise
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _sweep_after_the_module():
+    """As after a test, for the clients that a module keeps."""
+    yield
+    gc.collect()
+
+
+@pytest.fixture(autouse=True)
+def _sweep(_sweep_after_the_module):
+    """Clients that never close their sockets are collected here, where their warnings are let pass, not in other tests."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture(scope="session")
