@@ -8,7 +8,7 @@ from tiny_writers import lessons
 
 from shortlist.text import GroupScores
 from shortlist.training.text.models import evaluating, open_text_model
-from shortlist.training.text.packed import packed_logps
+from shortlist.training.text.packed import packed_logps, target_logps
 from shortlist.training.text.recipe import ModelRecipe
 from shortlist.training.text.rows import Renderer
 from shortlist.training.text.sampling import Drawing, draw, seeds
@@ -85,6 +85,21 @@ def test_packing_has_the_gradient_of_single_rows(opened, prompts):
     packed = gradient(packed_logps(opened.model, ids, mask, reply, temperature=0.7)[0])
     plain = gradient(plain_logps(opened, prompts, replies, 0.7))
     assert torch.allclose(packed, plain, atol=1e-4 * float(plain.abs().max()))
+
+
+def test_imitation_reads_the_targets_alone_and_as_a_plain_forward_pass_does(opened, prompts):
+    width = max(map(len, prompts)) + 4
+    ids, mask, labels = torch.zeros(5, width, dtype=torch.long), torch.zeros(5, width), torch.full((5, width), -100)
+    for i, prompt in enumerate(prompts):  # rows flush left, replies of one to three tokens
+        row = torch.tensor([*prompt, *range(5, 6 + i % 3)])
+        ids[i, : len(row)], mask[i, : len(row)], labels[i, len(prompt) : len(row)] = row, 1, row[len(prompt) :]
+    logps, entropy, best = target_logps(opened.model, ids, mask, labels)
+    plain = opened.model(input_ids=ids, attention_mask=mask).logits[:, :-1].log_softmax(-1)
+    known = labels[:, 1:] != -100
+    assert len(logps) == int(known.sum()) == 1 + 2 + 3 + 1 + 2
+    assert torch.allclose(logps, plain[known].gather(-1, labels[:, 1:][known][:, None])[:, 0], atol=TOLERANCE)
+    assert torch.allclose(entropy, -(plain.exp() * plain).sum(-1)[known], atol=TOLERANCE)
+    assert best.tolist() == (plain.argmax(-1) == labels[:, 1:])[known].float().tolist()
 
 
 def test_a_reply_does_not_depend_on_its_batch(opened, prompts):

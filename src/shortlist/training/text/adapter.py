@@ -21,7 +21,7 @@ from trl.trainer.utils import add_fused_lm_head, split_tensor_dict
 from shortlist.backends.chat_tokens import ChatTokens
 from shortlist.training.text.advantages import advantages
 from shortlist.training.text.models import evaluating
-from shortlist.training.text.packed import packed_logps
+from shortlist.training.text.packed import packed_logps, target_logps
 from shortlist.training.text.sampling import Drawing, draw, seeds
 
 Score = Callable[[Sequence[int], Sequence[str], Sequence[int]], Sequence[float | None]]
@@ -46,11 +46,30 @@ class _InHalf:
 
 
 class Imitator(_InHalf, SFTTrainer):  # type: ignore[misc, unused-ignore]
-    """TRL's SFT over rows that are ids already."""
+    """TRL's SFT over rows that are ids already.
+
+    Without Triton TRL's fused head reads every position of a row, and a prompt is most of it; here it reads the targets alone.
+    """
 
     def __init__(self, *, precision: str, **told: Any) -> None:
         self.precision = precision
         super().__init__(**told)
+
+    def compute_loss(
+        self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        if self.accelerator.device.type != "cpu" or return_outputs:
+            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        rows = (inputs["input_ids"], inputs["attention_mask"], inputs["labels"])
+        logps_T, entropy_T, best_T = target_logps(model, *rows)
+        mine = torch.stack([entropy_T.sum(), best_T.sum(), best_T.new_tensor(len(best_T))])
+        entropy, best, count = self.accelerator.gather_for_metrics(mine[None]).sum(dim=0).tolist()
+        self._metrics["train"]["entropy"].append(entropy / max(count, 1.0))
+        self._metrics["train"]["mean_token_accuracy"].append(best / max(count, 1.0))
+        total = len(logps_T) if num_items_in_batch is None else num_items_in_batch
+        loss = -logps_T.sum() / torch.as_tensor(total).clamp(min=1)
+        shared = self.args.average_tokens_across_devices and num_items_in_batch is not None
+        return loss * self.accelerator.num_processes if shared else loss
 
 
 class Chooser(_InHalf, DPOTrainer):  # type: ignore[misc, unused-ignore]

@@ -44,6 +44,24 @@ def packed_logps(
     return logps_UGC[group_B, slot_B] * known_BC, entropy_UGC[group_B, slot_B] * known_BC
 
 
+def target_logps(
+    model: Any, ids_BL: torch.Tensor, mask_BL: torch.Tensor, labels_BL: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Log-probability, entropy, and whether it is the likeliest token (0 or 1), of every target: all T, float32.
+
+    ``labels_BL``: the targets, -100 where there is none. The vocabulary is read only at places where some row has a target.
+    """
+    targets_BL = labels_BL[:, 1:]
+    place_K = (targets_BL != -100).any(dim=0).nonzero().flatten()
+    logits_BKV = model(input_ids=ids_BL, attention_mask=mask_BL, use_cache=False, logits_to_keep=place_K).logits
+    known_BK = targets_BL[:, place_K] != -100
+    logps_TV, target_T = logits_BKV[known_BK].float().log_softmax(-1), targets_BL[:, place_K][known_BK]
+    with torch.no_grad():
+        entropy_T = -(logps_TV.exp() * logps_TV).sum(-1)
+        best_T = (logps_TV.argmax(-1) == target_T).float()
+    return logps_TV.gather(-1, target_T[:, None])[:, 0], entropy_T, best_T
+
+
 def _places(seen_UP: torch.Tensor, slots: int, reply: int) -> torch.Tensor:
     """Positions: each reply's go on from the prompt's end."""
     prompt_UP = (seen_UP.cumsum(-1) - 1).clamp_min(0)
