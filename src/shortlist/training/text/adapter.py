@@ -55,9 +55,8 @@ class Imitator(_InHalf, SFTTrainer):  # type: ignore[misc, unused-ignore]
         self.precision = precision
         super().__init__(**told)
 
-    def compute_loss(
-        self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
-    ) -> Any:
+    def compute_loss(self, model: Any, inputs: Any, return_outputs: Any = None, num_items_in_batch: Any = None) -> Any:
+        """The mean negative log-likelihood of the targets of all processes, as TRL's ``nll`` has it."""
         if self.accelerator.device.type != "cpu" or return_outputs:
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
         rows = (inputs["input_ids"], inputs["attention_mask"], inputs["labels"])
