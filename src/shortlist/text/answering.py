@@ -44,12 +44,13 @@ class AnswerShort(PromptBase):
         source = "the passages" if documents else "what you know"
         lines = "\n".join(f"{identifier(i)} {shown(document)}" for i, document in enumerate(documents))
         when = f"the answer is not in {source}" if documents else "you do not know the answer"
-        abstain = f'\nIf {when}, reply "{self.abstention}".' if self.allow_abstain else ""
+        abstain = f' If {when}, you reply "{self.abstention}".' if self.allow_abstain else ""
         return conversation(
-            f"You answer questions from {source}.",
+            f"You answer questions from {source}. You reply with the answer alone: a name, a date, a number, a short phrase,"
+            f" yes or no. You never write a sentence.{abstain}",
             lines,
             asked(query, "Question"),
-            f"Give the answer in as few words as possible, without explanation.{abstain}",
+            "Short answer (1 to 5 words):",
         )
 
     def parse(self, text: str, /) -> tuple[str | None, Status, tuple[str, ...]]:
