@@ -31,6 +31,7 @@ from shortlist.rerankers.strategies import (
     AllPairs,
     DynamicK,
     Groups,
+    Hops,
     PairwiseSort,
     Pointwise,
     SetwiseHeap,
@@ -154,6 +155,17 @@ def cross_encoder(order: Order) -> Made:
     """Scores each (query, passage) pair with a trained classifier: fast, and the baseline to beat."""
     scorer = order.pairs()
     return Made.of(PairPolicy(scorer=scorer), Pointwise(), scorer)
+
+
+@kind("hops")
+def hops(order: Order) -> Made:
+    """A cross-encoder that looks again, with what it found in the question: for questions that take several passages.
+
+    ``hops`` looks in all; the later ones weigh ``weight`` and see the found passages' titles and first ``words`` words.
+    """
+    scorer, take = order.pairs(), order.options
+    strategy = Hops(hops=take.whole("hops", 2), weight=take.number("weight", 1.0), words=take.whole("words", 60))
+    return Made.of(PairPolicy(scorer=scorer), strategy, scorer)
 
 
 @kind("pointwise")

@@ -11,6 +11,7 @@ from shortlist.rerankers.strategies import (
     AllPairs,
     DynamicK,
     Groups,
+    Hops,
     PairwiseSort,
     Pointwise,
     SetwiseHeap,
@@ -23,6 +24,7 @@ Mode: TypeAlias = Literal["pointwise", "listwise", "groupwise", "dynamic", "pair
 
 _MODES: dict[type, Mode] = {
     Pointwise: "pointwise",
+    Hops: "pointwise",
     SlidingWindow: "listwise",
     WholeList: "listwise",
     Tournament: "listwise",

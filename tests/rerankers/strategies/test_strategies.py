@@ -13,6 +13,7 @@ from shortlist.rerankers.base import Reranker
 from shortlist.rerankers.strategies import (
     AllPairs,
     DynamicK,
+    Hops,
     PairwiseSort,
     Pointwise,
     SetwiseHeap,
@@ -37,6 +38,47 @@ def letters(n):
 
 def shown(rollout):
     return ["".join(d.text for d in turn.slate.documents) for turn in rollout.turns]
+
+
+# ------------------------------------------------------------------------------------------------ hops
+
+
+def shared_words(slate):
+    """Counts the words that query and passage share."""
+    (document,) = slate.documents
+    return ScoredJudgement.of([float(len(set(slate.query.text.split()) & set(document.text.split())))])
+
+
+def test_a_second_hop_finds_what_only_the_first_one_names():
+    texts = ["alien film posters", "alien was made by scott", "scott was by birth from shields", "posters of a film"]
+    request = RerankRequest.of("birthplace of who made alien", texts)
+    assert rank(Pointwise(), shared_words, request).ranking.order[-1] == 2
+    found = rank(Hops(weight=2.0), shared_words, request)
+    assert found.ranking.order[:2] == (1, 2)
+    assert len(found.turns) == 2 * 4 - 1
+    assert {turn.slate.query.text for turn in found.turns[4:]} == {f"{request.query.text} {texts[1]}"}
+    assert found.ranking.scores == tuple(sorted(found.ranking.scores, reverse=True))
+
+
+def test_a_hop_of_no_weight_changes_nothing_but_the_scores():
+    request, grade = graded_request(12)
+    assert rank(Hops(weight=0.0), scorer(grade), request).ranking.order == (
+        rank(Pointwise(), scorer(grade), request).ranking.order
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"hops": 1}, "hops is 1"),
+        ({"weight": -1.0}, "weight is -1.0"),
+        ({"words": -1}, "words is -1"),
+        ({"weight": math.nan}, "weight is nan"),
+    ],
+)
+def test_hops_are_told_what_is_wrong(options, named):
+    with pytest.raises(InvalidInput, match=named):
+        Hops(**options)
 
 
 # ------------------------------------------------------------------------------------------------ sliding window

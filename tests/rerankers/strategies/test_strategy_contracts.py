@@ -9,6 +9,7 @@ from shortlist.rerankers.strategies import (
     AllPairs,
     DynamicK,
     Groups,
+    Hops,
     PairwiseSort,
     Pointwise,
     SetwiseHeap,
@@ -26,6 +27,8 @@ SCORES = ("scored",)
 # strategy, the verdicts it takes, how many places an oracle's order reaches (None: all)
 ROWS = [
     (Pointwise(), SCORES, None),
+    (Hops(), SCORES, None),
+    (Hops(hops=4, weight=0.5, words=0), SCORES, None),
     (PairwiseSort(), ("choice",), None),
     (PairwiseSort(both_orders=False, top=1), ANY, 1),
     (PairwiseSort(top=10), ANY, 10),

@@ -3,6 +3,7 @@
 from shortlist.rerankers.strategies.all_pairs import AllPairs
 from shortlist.rerankers.strategies.dynamic_k import DynamicK
 from shortlist.rerankers.strategies.groups import Groups
+from shortlist.rerankers.strategies.hops import Hops
 from shortlist.rerankers.strategies.pairwise_sort import PairwiseSort
 from shortlist.rerankers.strategies.pointwise import Pointwise
 from shortlist.rerankers.strategies.setwise_heap import SetwiseHeap
@@ -14,6 +15,7 @@ __all__ = [
     "AllPairs",
     "DynamicK",
     "Groups",
+    "Hops",
     "PairwiseSort",
     "Pointwise",
     "SetwiseHeap",

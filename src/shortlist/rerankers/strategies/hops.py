@@ -1,0 +1,67 @@
+"""Hops: what was found is part of the next question, for questions that no single passage answers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, replace
+
+from shortlist.errors import InvalidInput
+from shortlist.rerankers.merge import impute, standardised
+from shortlist.types import Document, Flow, Query, Ranking, RerankRequest, ScoredJudgement, Slate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hops:
+    """Scores every passage alone, sets the best one first, and scores the rest again for the query *and* that passage.
+
+    A passage that links the found one to the answer (the second hop of a multi-hop question) shares few words with the
+    query alone. The rest is ordered by z(query) + ``weight`` · z(query and what was found), z over the passages that are
+    left; with more ``hops`` the next best joins the question. ``words`` of a found passage's text are shown after its
+    title. 2n − 1 calls in two rounds for two hops. Scores are the sums; those of found passages stand above the rest's.
+    """
+
+    hops: int = 2
+    weight: float = 1.0
+    words: int = 60
+
+    def __post_init__(self) -> None:
+        for name, value, least in (("hops", self.hops, 2), ("words", self.words, 0)):
+            if value < least:
+                raise InvalidInput(f"{name} is {value!r}; give at least {least}")
+        if not (math.isfinite(self.weight) and self.weight >= 0):
+            raise InvalidInput(f"weight is {self.weight!r}; give a number from 0 up")
+
+    def flow(self, request: RerankRequest, /) -> Flow[ScoredJudgement]:
+        """The flow for one request."""
+        rest, query = list(range(len(request))), request.query
+        found: list[int] = []
+        first, unjudged = yield from _scored(request, query, rest)
+        scores = list(standardised(first))
+        for _ in range(min(self.hops, len(request)) - 1):
+            best = max(rest, key=scores.__getitem__)
+            found.append(best)
+            rest.remove(best)
+            query = self._after(query, request.candidates[best].document)
+            again, missed = yield from _scored(request, query, rest)
+            unjudged = tuple(sorted({*unjudged, *missed}))
+            plain = standardised([first[i] for i in rest])
+            for i, one, other in zip(rest, plain, standardised(again), strict=True):
+                scores[i] = one + self.weight * other
+        top = max((scores[i] for i in rest), default=0.0)
+        for place, i in enumerate(reversed(found), start=1):
+            scores[i] = top + place
+        return Ranking.by_scores(request, scores, unjudged=unjudged)
+
+    def _after(self, query: Query, document: Document) -> Query:
+        told = " ".join([document.title, *document.text.split()[: self.words]])
+        return replace(query, text=f"{query.text} {told.strip()}")
+
+
+def _scored(
+    request: RerankRequest, query: Query, places: Sequence[int]
+) -> Generator[Sequence[Slate], Sequence[ScoredJudgement], tuple[list[float], tuple[int, ...]]]:
+    """Scores of the candidates at ``places``, and which of the places had none."""
+    judgements = yield [Slate(query, (request.candidates[i],)) for i in places]
+    scores, missing = impute([judgement.scores[0] for judgement in judgements])
+    return scores, tuple(places[i] for i in missing)
