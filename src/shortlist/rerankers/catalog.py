@@ -161,10 +161,10 @@ def cross_encoder(order: Order) -> Made:
 def hops(order: Order) -> Made:
     """A cross-encoder that looks again, with what it found in the question: for questions that take several passages.
 
-    ``hops`` looks in all; the later ones weigh ``weight`` and see the found passages' titles and first ``words`` words.
+    ``hops`` looks in all; the later ones weigh ``hop_weight`` and see the found passages' titles and first ``words`` words.
     """
     scorer, take = order.pairs(), order.options
-    strategy = Hops(hops=take.whole("hops", 2), weight=take.number("weight", 1.0), words=take.whole("words", 60))
+    strategy = Hops(hops=take.whole("hops", 2), weight=take.number("hop_weight", 1.0), words=take.whole("words", 60))
     return Made.of(PairPolicy(scorer=scorer), strategy, scorer)
 
 
