@@ -16,6 +16,7 @@ from shortlist.rerankers.strategies import (
     AllPairs,
     DynamicK,
     Groups,
+    Hops,
     PairwiseSort,
     Pointwise,
     SetwiseHeap,
@@ -29,6 +30,7 @@ from shortlist.types import Candidate, RerankRequest, Slate
 SIZES = (10, 20, 50, 100)
 ROWS: tuple[tuple[str, Callable[..., Any], Any], ...] = (
     ("`cross-encoder`, `pointwise`, `likelihood`", scorer, Pointwise()),
+    ("`hops`", scorer, Hops()),
     ("`pairwise` ~", chooser, PairwiseSort()),
     ("`pairwise?top=10` ~", chooser, PairwiseSort(top=10)),
     ("`pairwise?strategy=all`", chooser, AllPairs()),
