@@ -92,14 +92,14 @@ def _options_of(section: str) -> set[str]:
 
 def _known(kind: str, **given: str) -> set[str]:
     options = Options(kind, dict(given))
-    model = "minilm-l12" if kind == "cross-encoder" else "openai:m@http://127.0.0.1:9/v1"
+    model = "minilm-l12" if kind in {"cross-encoder", "hops"} else "openai:m@http://127.0.0.1:9/v1"
     catalog.KINDS[kind](catalog.Order(model, options))
     return set(options._known)
 
 
 @pytest.mark.parametrize("kind", sorted(catalog.KINDS))
 def test_every_option_of_a_kind_is_documented(kind):
-    common = {"cross-encoder": set()}.get(kind, _options_of("Options of language models"))
+    common = {"cross-encoder": set(), "hops": set()}.get(kind, _options_of("Options of language models"))
     known = _known(kind)
     if "read" in known:
         common = common | _options_of("Likelihoods or replies")
