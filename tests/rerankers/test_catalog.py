@@ -46,7 +46,7 @@ REQUEST = RerankRequest.of("q?", ["a" * 2, "b" * 3, "c" * 1, "d" * 4])
 
 OPENED = [
     ("cross-encoder:longest", PairPolicy, "Pointwise()"),
-    ("hops:longest?hops=3&hop_weight=1&words=9", PairPolicy, "Hops(hops=3, weight=1.0, words=9)"),
+    ("hops:longest?hops=3&words=9", PairPolicy, "Hops(hops=3, weight=1.5, words=9)"),
     (f"pointwise:{SERVER}", LabelPolicy, "Pointwise()"),
     (f"pointwise:{SERVER}?prompt=rating&scoring=product", LabelPolicy, "Pointwise()"),
     (f"pointwise:{SERVER}?read=text", TextPolicy, "Pointwise()"),

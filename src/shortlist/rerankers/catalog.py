@@ -164,7 +164,7 @@ def hops(order: Order) -> Made:
     ``hops`` looks in all; the later ones weigh ``hop_weight`` and see the found passages' titles and first ``words`` words.
     """
     scorer, take = order.pairs(), order.options
-    strategy = Hops(hops=take.whole("hops", 2), weight=take.number("hop_weight", 1.0), words=take.whole("words", 60))
+    strategy = Hops(hops=take.whole("hops", 2), weight=take.number("hop_weight", 1.5), words=take.whole("words", 60))
     return Made.of(PairPolicy(scorer=scorer), strategy, scorer)
 
 

@@ -22,7 +22,7 @@ class Hops:
     """
 
     hops: int = 2
-    weight: float = 1.0
+    weight: float = 1.5
     words: int = 60
 
     def __post_init__(self) -> None:
