@@ -10,14 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from serving_doubles import QUERY, TEXTS, by_length, listwise, pointwise, reads_first, serving
 
-from shortlist.backends.onnx import OnnxCrossEncoder
-from shortlist.backends.scripted import ScriptedCompleter, ScriptedPairScorer
+from shortlist.backends.scripted import ScriptedCompleter
 from shortlist.cli.common import keep_own_key
 from shortlist.errors import InvalidInput
 from shortlist.reading.readers import LLMReader
-from shortlist.rerankers.base import Reranker
-from shortlist.rerankers.policies import PairPolicy
-from shortlist.rerankers.strategies import Pointwise
 from shortlist.serving.config import ServerConfig
 from shortlist.serving.engine import Admission, Engine
 from shortlist.serving.plans import ranked
@@ -160,34 +156,3 @@ def test_refusals_are_json_everywhere(client):
             reply = client.post(path, content=content, headers=JSON)
             assert 400 <= reply.status_code < 500, (path, content)
             assert isinstance(json.loads(reply.content), dict)
-
-
-def test_batches_overlap_where_the_backend_says_so():
-    """Two batches at a time share such a backend; each request still gets its own scores."""
-    first, both, seen = threading.Event(), threading.Barrier(2, timeout=10), []
-
-    class Shared(ScriptedPairScorer):
-        overlap = 2
-
-        def score_pairs(self, pairs, /):
-            seen.append(len(pairs))
-            first.set()
-            both.wait()  # broken, if nobody else comes meanwhile
-            return super().score_pairs(pairs)
-
-    scorer = Shared(lambda pair: float(len(pair.passage)))
-    ranker = Reranker(policy=PairPolicy(scorer=scorer), strategy=Pointwise(), name="shared")
-    engine = Engine()
-    asked = [RerankRequest.of("q", ["a" * n, "b" * (n + 1)]) for n in (3, 5)]
-    jobs = []
-    for one in asked:
-        jobs.append(engine.submit(lambda one=one: ranked(engine, ranker, one), model="m"))
-        assert first.wait(10)
-    assert [job.future.result(10).scores for job in jobs] == [(4.0, 3.0), (6.0, 5.0)]
-    engine.close()
-    assert seen == [2, 2]
-
-
-@pytest.mark.parametrize(("threads", "overlap"), [(1, 1), (2, 2), (8, 2)])
-def test_one_thread_is_one_thread(threads, overlap):
-    assert OnnxCrossEncoder("minilm-l12", threads=threads).overlap == overlap

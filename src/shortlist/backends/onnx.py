@@ -61,13 +61,6 @@ class _OnnxModel:
         return f"onnx {self.local.name}@{file_sha256(self.local.file(*_WEIGHTS))[:16]} max_length={self.tokens}"
 
     @property
-    def overlap(self) -> int:
-        """How many calls to make at a time: they share the threads, and the second keeps busy those that the end of the
-        first leaves idle.
-        """
-        return min(2, self._threads)
-
-    @property
     def _threads(self) -> int:
         return self.threads or told_threads() or cores()
 

@@ -14,7 +14,7 @@ from shortlist.reading.base import Answer, Reader, Reading
 from shortlist.rerankers.base import Ranker, Reranker
 from shortlist.serving.jobs import Job
 from shortlist.serving.lanes import Batching, Judged, Lane
-from shortlist.serving.parts import concurrency_of, overlap_of, passage_tokens, slate_tokens
+from shortlist.serving.parts import concurrency_of, passage_tokens, slate_tokens
 from shortlist.serving.plans import Plan
 from shortlist.types import Ranking, RerankRequest, ScoredJudgement, Slate, Status, Turn
 
@@ -203,7 +203,6 @@ class Engine:
             _unjudged,
             lambda slate: slate_tokens(slate, each),
             concurrency_of(policy),
-            overlap_of(policy),
         )
 
     def of_ranker(self, ranker: Ranker, /) -> Lane:
@@ -228,7 +227,6 @@ class Engine:
         failed: Callable[[Any, str], Any],
         tokens: Callable[[Any], int],
         concurrency: int | None,
-        overlap: int = 1,
     ) -> Lane:
         with self._lock:
             known = self._lanes.get(id(part))
@@ -236,7 +234,7 @@ class Engine:
                 return known[1]
             batching = self.batching if concurrency is None else _SINGLY
             lane = Lane(
-                name, judge, failed, tokens=tokens, workers=concurrency or overlap, batching=batching, watch=self.watch
+                name, judge, failed, tokens=tokens, workers=concurrency or 1, batching=batching, watch=self.watch
             )
             self._lanes[id(part)] = part, lane
             return lane

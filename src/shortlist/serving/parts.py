@@ -22,14 +22,6 @@ def concurrency_of(policy: Policy[Any]) -> int | None:
     return told if isinstance(told, int) else None
 
 
-def overlap_of(policy: Policy[Any]) -> int:
-    """How many batches to give a backend that runs here at a time: more than one where they share its cores, so that
-    none of these waits while one batch ends and the next begins.
-    """
-    told = getattr(backend_of(policy), "overlap", None)
-    return told if isinstance(told, int) else 1
-
-
 def passage_tokens(policy: Policy[Any]) -> int:
     """About how many tokens of a passage the model sees at most."""
     prompt = getattr(policy, "prompt", None)
