@@ -16,8 +16,9 @@ from shortlist.backends.store import Store
 from shortlist.data import write_collection
 from shortlist.reading.base import Answer, Reading
 from shortlist.training.assembly import Opened, assemble, load_data, open_policy
+from shortlist.training.fields import override
 from shortlist.training.parallel import Processes
-from shortlist.training.recipe import Recipe, override
+from shortlist.training.recipe import Recipe
 from shortlist.training.rrpo import Trainer
 from shortlist.types import Document, Query, Status, Usage
 

@@ -1,25 +1,86 @@
-"""Fields of nested frozen dataclasses: each with a default and words, read from YAML values by dotted names."""
+"""Recipes as nested frozen dataclasses: fields with a default, words and bounds, read from YAML by dotted names.
+
+A field that does not exist is an error that lists those that do.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import types
 import typing
-from collections.abc import Iterator, Mapping
-from typing import Any, Literal, TypeVar
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal, Self, TypeVar
 
 import yaml
 
-from shortlist.errors import InvalidInput
+from shortlist.errors import InvalidFile, InvalidInput, UnknownName
 
 T = TypeVar("T")
 
+POSITIVE = 1e-9  # the least of numbers that must not be 0
 
-def say(default: Any, doc: str) -> Any:
-    """A field with its default and what it means."""
+
+def say(default: Any, doc: str, *, least: float | None = None, most: float = 1e9) -> Any:
+    """A field with its default and what it means; numbers with their bounds."""
+    metadata = {"doc": doc, "least": least, "most": most}
     if isinstance(default, type):
-        return dataclasses.field(default_factory=default, metadata={"doc": doc})
-    return dataclasses.field(default=default, metadata={"doc": doc})
+        return dataclasses.field(default_factory=default, metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RecipeFields:
+    """What every recipe can do with its fields. Making one checks their bounds."""
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    def get(self, path: str) -> Any:
+        """A value by its dotted name."""
+        value: Any = self
+        for part in path.split("."):
+            value = getattr(value, part)
+        return value
+
+    def flat(self) -> dict[str, Any]:
+        """Dotted name → value."""
+        return {path: self.get(path) for path, _ in paths(type(self))}
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Self:
+        """From dotted or nested names."""
+        known = dict(paths(cls))
+        told = dict(flattened(values))
+        for path in told:
+            if path not in known:
+                raise UnknownName("recipe field", path, known)
+        return build(cls, {path: fitted(path, value, known[path]) for path, value in told.items()})
+
+    @classmethod
+    def read(cls, path: Path | str, overrides: Iterable[str] = ()) -> Self:
+        """A recipe file, changed by ``section.field=value`` words. Raises :class:`InvalidFile`, :class:`InvalidInput`."""
+        try:
+            told = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
+        except (yaml.YAMLError, UnicodeDecodeError) as problem:
+            raise InvalidFile(path, f"not YAML: {problem}") from problem
+        if not isinstance(told, dict):
+            raise InvalidFile(path, f"a YAML {type(told).__name__}, not fields and values")
+        return cls.of({**dict(flattened(told)), **dict(map(override, overrides))})
+
+    def text(self) -> str:
+        """The whole recipe as YAML, each field with its words."""
+        return "\n".join(lines(self)) + "\n"
+
+
+def check(section: Any, prefix: str = "") -> None:
+    """That every number is within its field's bounds."""
+    for one in dataclasses.fields(section):
+        value, least, most = getattr(section, one.name), one.metadata["least"], one.metadata["most"]
+        if dataclasses.is_dataclass(value):
+            check(value, f"{prefix}{one.name}.")
+        elif value is not None and least is not None and not least <= value <= most:
+            raise InvalidInput(f"{prefix}{one.name} is {value}; give a number from {least:g} to {most:g}")
 
 
 def override(word: str) -> tuple[str, Any]:

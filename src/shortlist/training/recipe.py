@@ -1,20 +1,16 @@
 """A recipe: everything that decides a training run, in one frozen value with a default and a line of words for each field.
 
-It is read from YAML, changed by ``section.field=value``, and written back whole beside the results. A field that does
-not exist is an error that lists those that do.
+It is read from YAML, changed by ``section.field=value``, and written back whole beside the results
+(:mod:`shortlist.training.fields`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Literal
 
-import yaml
-
-from shortlist.errors import InvalidFile, InvalidInput, UnknownName
-from shortlist.training.fields import build, fitted, flattened, lines, override, paths, say
+from shortlist.errors import InvalidInput
+from shortlist.training.fields import POSITIVE, RecipeFields, say
 
 Form = Literal["prefix", "to_go", "terminal", "marginal", "gae_terminal", "gae_literal"]
 Baseline = Literal["none", "reference", "current", "leave_one_out", "group_mean", "mixed"]
@@ -26,37 +22,43 @@ class DataRecipe:
     """Which questions are learnt from, and what they choose among."""
 
     run: str | None = say(None, "first-stage candidates, a TREC run inside the data folder; none: BM25 over the corpus")
-    depth: int = say(20, "so many candidates of each query are scored and drawn from")
+    depth: int = say(20, "so many candidates of each query are scored and drawn from", least=1)
     train: str | None = say(None, "a JSONL file of training queries inside the data folder; none: the split train")
     dev: str | None = say(None, "a JSONL file of queries to choose by; none: the split dev, or a seeded part of train")
-    dev_share: float = say(0.1, "the part of the training queries that becomes dev where the folder has none")
-    limit: int | None = say(None, "only the first so many training queries; none: all")
+    dev_share: float = say(
+        0.1, "the part of the training queries that becomes dev where the folder has none", least=0, most=1
+    )
+    limit: int | None = say(None, "only the first so many training queries; none: all", least=1)
     solvable: bool = say(default=True, doc="keep only queries whose reward varies over sampled shortlists")
-    solvable_samples: int = say(4, "so many shortlists are sampled a query to find that out")
+    solvable_samples: int = say(4, "so many shortlists are sampled a query to find that out", least=1)
 
 
 @dataclass(frozen=True, kw_only=True)
 class PolicyRecipe:
     """What is trained of the model."""
 
-    max_length: int = say(256, "tokens of a query and passage together; the passage is cut")
-    train_layers: int | None = say(None, "only the last so many layers and the head are trained; none: all")
-    lora_rank: int | None = say(None, "train low-rank adapters of this rank instead (LLM scorers); none: the weights")
-    lora_alpha: int = say(32, "scale of the adapters")
+    max_length: int = say(256, "tokens of a query and passage together; the passage is cut", least=1)
+    train_layers: int | None = say(None, "only the last so many layers and the head are trained; none: all", least=1)
+    lora_rank: int | None = say(
+        None, "train low-rank adapters of this rank instead (LLM scorers); none: the weights", least=1
+    )
+    lora_alpha: int = say(32, "scale of the adapters", least=0)
     stop: bool = say(default=False, doc="learn how many to keep: a null document whose score ends the shortlist")
     dtype: str = say("float32", "precision of the weights")
-    tokens: int = say(1024, "padded tokens a micro-batch: bounds memory")
-    trunk_megabytes: int = say(512, "room for the output of frozen layers, kept from step to step")
-    skip_below: float = say(0.0, "passages whose gradient is below this share of the largest are not run backwards")
+    tokens: int = say(1024, "padded tokens a micro-batch: bounds memory", least=1)
+    trunk_megabytes: int = say(512, "room for the output of frozen layers, kept from step to step", least=0)
+    skip_below: float = say(
+        0.0, "passages whose gradient is below this share of the largest are not run backwards", least=0, most=1
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class SamplingRecipe:
     """How shortlists are drawn from the scores (Plackett–Luce)."""
 
-    samples: int = say(8, "shortlists drawn for each query and step")
-    k: int = say(3, "passages of a shortlist: the most, where the policy can stop")
-    temperature: float = say(1.0, "scores are divided by this; higher explores more")
+    samples: int = say(8, "shortlists drawn for each query and step", least=1)
+    k: int = say(3, "passages of a shortlist: the most, where the policy can stop", least=1)
+    temperature: float = say(1.0, "scores are divided by this; higher explores more", least=POSITIVE)
     standardise: bool = say(default=True, doc="scores of a query are brought to mean 0 and deviation 1 first")
 
 
@@ -71,15 +73,15 @@ class RewardRecipe:
     recall: float = say(0.0, "weight of recall at sampling.k from the judgements")
     passage_cost: float = say(0.0, "weight of −(passages kept)/k")
     token_cost: float = say(0.0, "weight of −(words kept)/token_scale")
-    token_scale: int = say(512, "so many tokens cost 1 × token_cost")
+    token_scale: int = say(512, "so many tokens cost 1 × token_cost", least=1)
     unanswerable: Literal["abstain", "mask"] = say(
         "mask", "queries without answers: reward abstaining, or do not score them"
     )
-    noise: float = say(0.0, "share of rewards that are flipped, for robustness runs")
+    noise: float = say(0.0, "share of rewards that are flipped, for robustness runs", least=0, most=1)
     key: Literal["ordered", "set"] = say("ordered", "what the cache knows a shortlist by")
-    budget: int | None = say(None, "the reader is asked at most so often; none: as often as needed")
-    batch: int = say(32, "shortlists given to the reader at a time")
-    workers: int = say(1, "batches that are read at once: more than 1 only for servers")
+    budget: int | None = say(None, "the reader is asked at most so often; none: as often as needed", least=0)
+    batch: int = say(32, "shortlists given to the reader at a time", least=1)
+    workers: int = say(1, "batches that are read at once: more than 1 only for servers", least=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,13 +89,15 @@ class CreditRecipe:
     """How rewards become advantages of single picks."""
 
     form: Form = say("to_go", "which rewards a pick is credited with")
-    eta: float = say(0.95, "to_go: how much a later reward counts, per step")
-    gamma: float = say(1.0, "gae: discount")
-    lam: float = say(0.95, "gae: lambda")
+    eta: float = say(0.95, "to_go: how much a later reward counts, per step", least=0, most=1)
+    gamma: float = say(1.0, "gae: discount", least=0, most=1)
+    lam: float = say(0.95, "gae: lambda", least=0, most=1)
     baseline: Baseline = say("mixed", "what is subtracted: what the list would have been worth anyway")
-    share: float = say(0.5, "mixed: the part of leave-one-out; the rest is the reference's greedy list")
+    share: float = say(
+        0.5, "mixed: the part of leave-one-out; the rest is the reference's greedy list", least=0, most=1
+    )
     normalise: Literal["none", "group", "window"] = say("none", "divide by a deviation: of the samples, or of a window")
-    window: int = say(1024, "so many recent advantages make the window")
+    window: int = say(1024, "so many recent advantages make the window", least=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,56 +107,58 @@ class LossRecipe:
     ratio: Literal["old", "reference"] = say(
         "old", "probabilities are compared with those that drew, or the reference's"
     )
-    clip: float = say(0.2, "a ratio is not rewarded for leaving 1 ± clip")
+    clip: float = say(0.2, "a ratio is not rewarded for leaving 1 ± clip", least=POSITIVE)
     kl: Literal["exact", "k1", "k3"] = say("exact", "how the distance from the reference is measured")
-    beta: float = say(0.02, "weight of that distance")
-    entropy: float = say(0.0, "weight of the entropy of the picks, as a bonus")
-    tau: float = say(0.1, "distil: temperature of the reader's scores")
-    dpo_beta: float = say(0.1, "dpo: weight of the reference")
+    beta: float = say(0.02, "weight of that distance", least=0)
+    entropy: float = say(0.0, "weight of the entropy of the picks, as a bonus", least=0)
+    tau: float = say(0.1, "distil: temperature of the reader's scores", least=POSITIVE)
+    dpo_beta: float = say(0.1, "dpo: weight of the reference", least=POSITIVE)
 
 
 @dataclass(frozen=True, kw_only=True)
 class OptimiserRecipe:
     """AdamW and its schedule."""
 
-    steps: int = say(300, "steps, each on one batch of queries")
-    queries: int = say(8, "queries a step, over all processes")
-    epochs: int = say(1, "passes over the shortlists of a step")
-    lr: float = say(1e-5, "peak learning rate")
-    null_lr: float | None = say(None, "learning rate of the null document; none: 100 × lr, at least 1e-3")
-    warmup: int = say(20, "steps until the peak")
+    steps: int = say(300, "steps, each on one batch of queries", least=1)
+    queries: int = say(8, "queries a step, over all processes", least=1)
+    epochs: int = say(1, "passes over the shortlists of a step", least=1)
+    lr: float = say(1e-5, "peak learning rate", least=POSITIVE)
+    null_lr: float | None = say(None, "learning rate of the null document; none: 100 × lr, at least 1e-3", least=0)
+    warmup: int = say(20, "steps until the peak", least=0)
     decay: Literal["constant", "linear", "cosine"] = say("linear", "from the peak to the last step")
-    weight_decay: float = say(0.01, "AdamW's")
-    clip_norm: float = say(1.0, "the gradient's norm is cut to this")
+    weight_decay: float = say(0.01, "AdamW's", least=0)
+    clip_norm: float = say(1.0, "the gradient's norm is cut to this", least=POSITIVE)
 
 
 @dataclass(frozen=True, kw_only=True)
 class DevRecipe:
     """Choosing among checkpoints, on queries that are neither learnt from nor reported on."""
 
-    every: int = say(25, "steps between measurements")
-    queries: int | None = say(200, "only the first so many dev queries; none: all")
+    every: int = say(25, "steps between measurements", least=1)
+    queries: int | None = say(200, "only the first so many dev queries; none: all", least=1)
     measure: str = say("reward", "what is maximised: reward, ndcg@10, or a part of the reward by its name")
-    patience: int | None = say(6, "stop after so many measurements without a better one; none: never")
-    average: int = say(1, "average the weights of the so many best, and keep them if they are better; 1: do not")
+    patience: int | None = say(6, "stop after so many measurements without a better one; none: never", least=1)
+    average: int = say(
+        1, "average the weights of the so many best, and keep them if they are better; 1: do not", least=1
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class GuardRecipe:
     """Alarms of a run that goes wrong. NaN always ends it."""
 
-    kl: float | None = say(2.0, "nats a pick from the reference")
-    entropy: float | None = say(0.02, "nats a pick: below it nothing is explored")
-    zero_variance: float | None = say(0.98, "share of queries whose samples all have one reward")
-    failures: float | None = say(0.5, "share of rewards that could not be had")
-    drop: float | None = say(None, "dev falls so far below its best")
-    patience: int = say(5, "so many steps in a row raise an alarm")
+    kl: float | None = say(2.0, "nats a pick from the reference", least=0)
+    entropy: float | None = say(0.02, "nats a pick: below it nothing is explored", least=0)
+    zero_variance: float | None = say(0.98, "share of queries whose samples all have one reward", least=0, most=1)
+    failures: float | None = say(0.5, "share of rewards that could not be had", least=0, most=1)
+    drop: float | None = say(None, "dev falls so far below its best", least=0)
+    patience: int = say(5, "so many steps in a row raise an alarm", least=1)
     action: Action = say("warn", "warn; go back to the best weights at half the rate; or stop")
-    rollbacks: int = say(3, "so many times, then stop")
+    rollbacks: int = say(3, "so many times, then stop", least=0)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe:
+class Recipe(RecipeFields):
     """A whole run."""
 
     name: str = say("rrpo", "what the run is called in tables")
@@ -165,7 +171,7 @@ class Recipe:
     overlap: bool = say(
         default=True, doc="read the next shortlists while training on these: one step stale, told by the ratio"
     )
-    save_every: int = say(10, "steps between states that a killed run goes on from")
+    save_every: int = say(10, "steps between states that a killed run goes on from", least=1)
     data: DataRecipe = say(DataRecipe, "")
     policy: PolicyRecipe = say(PolicyRecipe, "")
     sampling: SamplingRecipe = say(SamplingRecipe, "")
@@ -177,10 +183,7 @@ class Recipe:
     guards: GuardRecipe = say(GuardRecipe, "")
 
     def __post_init__(self) -> None:
-        for path, low, high in _BOUNDS:
-            value = self.get(path)
-            if value is not None and not low <= value <= high:
-                raise InvalidInput(f"{path} is {value}; give a number from {low:g} to {high:g}")
+        super().__post_init__()
         if not self.weights:
             raise InvalidInput("all weights of reward are 0; give one, as reward.f1=1")
         if self.credit.baseline in {"leave_one_out", "mixed", "group_mean"} and self.sampling.samples < 2:
@@ -202,62 +205,3 @@ class Recipe:
     def asks_reader(self) -> bool:
         """Whether a reader is needed."""
         return bool(self.weights.keys() & {"f1", "em", "likelihood"})
-
-    def get(self, path: str) -> Any:
-        """A value by its dotted name."""
-        value: Any = self
-        for part in path.split("."):
-            value = getattr(value, part)
-        return value
-
-    def flat(self) -> dict[str, Any]:
-        """Dotted name → value."""
-        return {path: self.get(path) for path, _ in paths(Recipe)}
-
-    @classmethod
-    def of(cls, values: Mapping[str, Any]) -> Self:
-        """From dotted or nested names."""
-        known = dict(paths(cls))
-        told = dict(flattened(values))
-        for path in told:
-            if path not in known:
-                raise UnknownName("recipe field", path, known)
-        return build(cls, {path: fitted(path, value, known[path]) for path, value in told.items()})
-
-    @classmethod
-    def read(cls, path: Path | str, overrides: Iterable[str] = ()) -> Self:
-        """A recipe file, changed by ``section.field=value`` words. Raises :class:`InvalidFile`, :class:`InvalidInput`."""
-        try:
-            told = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
-        except (yaml.YAMLError, UnicodeDecodeError) as problem:
-            raise InvalidFile(path, f"not YAML: {problem}") from problem
-        if not isinstance(told, dict):
-            raise InvalidFile(path, f"a YAML {type(told).__name__}, not fields and values")
-        return cls.of({**dict(flattened(told)), **dict(map(override, overrides))})
-
-    def text(self) -> str:
-        """The whole recipe as YAML, each field with its words."""
-        return "\n".join(lines(self)) + "\n"
-
-
-_HUGE = 1e9
-_BOUNDS = (
-    *((path, 1, _HUGE) for path in ("data.depth", "data.limit", "data.solvable_samples", "policy.max_length")),
-    *((path, 1, _HUGE) for path in ("policy.train_layers", "policy.lora_rank", "policy.tokens", "sampling.samples")),
-    *(
-        (path, 1, _HUGE)
-        for path in ("sampling.k", "reward.token_scale", "reward.batch", "reward.workers", "save_every")
-    ),
-    *((path, 1, _HUGE) for path in ("credit.window", "optimiser.steps", "optimiser.queries", "optimiser.epochs")),
-    *((path, 1, _HUGE) for path in ("dev.every", "dev.queries", "dev.patience", "dev.average", "guards.patience")),
-    *((path, 0, _HUGE) for path in ("reward.budget", "optimiser.warmup", "guards.rollbacks")),
-    *((path, 0, _HUGE) for path in ("loss.beta", "loss.entropy", "optimiser.weight_decay", "guards.kl", "guards.drop")),
-    *(
-        (path, 0, _HUGE)
-        for path in ("optimiser.null_lr", "guards.entropy", "policy.trunk_megabytes", "policy.lora_alpha")
-    ),
-    *((path, 1e-9, _HUGE) for path in ("sampling.temperature", "optimiser.lr", "optimiser.clip_norm", "loss.clip")),
-    *((path, 1e-9, _HUGE) for path in ("loss.tau", "loss.dpo_beta")),
-    *((path, 0, 1) for path in ("credit.eta", "credit.gamma", "credit.lam", "credit.share", "reward.noise")),
-    *((path, 0, 1) for path in ("data.dev_share", "guards.zero_variance", "guards.failures", "policy.skip_below")),
-)

@@ -6,15 +6,11 @@ reading (:mod:`shortlist.training.fields`), the measurements on dev and the guar
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
-import yaml
-
-from shortlist.errors import InvalidFile, InvalidInput, UnknownName
-from shortlist.training.fields import build, fitted, flattened, lines, override, paths, say
+from shortlist.errors import InvalidInput
+from shortlist.training.fields import POSITIVE, RecipeFields, say
 from shortlist.training.recipe import DevRecipe, GuardRecipe
 
 Method = Literal["sft", "grpo", "dpo"]
@@ -25,9 +21,11 @@ Advantage = Literal["z_score", "mean", "leave_one_out"]
 class ModelRecipe:
     """What is trained of the model, and in which precision."""
 
-    train_layers: int | None = say(None, "only the last so many layers and the final norm are trained; none: all")
-    lora_rank: int | None = say(None, "train low-rank adapters of this rank instead; none: the weights")
-    lora_alpha: float = say(32.0, "scale of the adapters")
+    train_layers: int | None = say(
+        None, "only the last so many layers and the final norm are trained; none: all", least=1
+    )
+    lora_rank: int | None = say(None, "train low-rank adapters of this rank instead; none: the weights", least=1)
+    lora_alpha: float = say(32.0, "scale of the adapters", least=POSITIVE)
     dtype: Literal["float32", "bfloat16"] = say(
         "float32", "precision of the weights; bfloat16 is for adapters: small updates vanish in it"
     )
@@ -43,21 +41,23 @@ class PromptRecipe:
     """The prompt, which the checkpoint takes along. Fields that are null keep the prompt's own default."""
 
     kind: str = say("group-scores", "listwise, listwise-reasoning, group-scores, subset, pointwise-rating, setwise …")
-    passage_tokens: int | None = say(None, "budget of each passage")
-    query_tokens: int | None = say(None, "budget of the query")
+    passage_tokens: int | None = say(None, "budget of each passage", least=1)
+    query_tokens: int | None = say(None, "budget of the query", least=1)
     reasoning: bool | None = say(None, "think before answering, where the prompt can")
     first_stage_scores: bool | None = say(None, "show first-stage scores, where the prompt can")
     scoring: str | None = say(None, "pointwise-rating: expected or product")
-    reply_tokens: int | None = say(None, "tokens of a reply; null: what the prompt allows")
+    reply_tokens: int | None = say(None, "tokens of a reply; null: what the prompt allows", least=1)
 
 
 @dataclass(frozen=True, kw_only=True)
 class DataRecipe:
     """Which lessons are learnt from."""
 
-    limit: int | None = say(None, "only so many lessons, chosen by the seed; null: all")
-    dev_share: float = say(0.1, "the part of the queries that becomes dev where no --dev is given")
-    prompt_tokens: int | None = say(None, "lessons whose prompt is longer are left out, and counted; null: none")
+    limit: int | None = say(None, "only so many lessons, chosen by the seed; null: all", least=1)
+    dev_share: float = say(0.1, "the part of the queries that becomes dev where no --dev is given", least=0, most=1)
+    prompt_tokens: int | None = say(
+        None, "lessons whose prompt is longer are left out, and counted; null: none", least=1
+    )
     answers: bool = say(
         default=False, doc="sft: also learn to answer from the chosen passages: one model reranks and answers"
     )
@@ -67,9 +67,9 @@ class DataRecipe:
 class SamplingRecipe:
     """How replies are drawn (GRPO, and DPO from own samples)."""
 
-    samples: int = say(8, "replies drawn for each lesson")
-    temperature: float = say(1.0, "of the drawing, and of the log-probabilities that are trained")
-    top_p: float = say(1.0, "draw from the likeliest tokens that together have this share")
+    samples: int = say(8, "replies drawn for each lesson", least=1)
+    temperature: float = say(1.0, "of the drawing, and of the log-probabilities that are trained", least=POSITIVE)
+    top_p: float = say(1.0, "draw from the likeliest tokens that together have this share", least=POSITIVE, most=1)
     engine: Literal["transformers", "vllm"] = say("transformers", "who draws: this process, or vLLM beside it")
     packed: bool = say(
         default=True, doc="replies of a lesson share one copy of their prompt in the forward pass: several times faster"
@@ -96,10 +96,10 @@ class LossRecipe:
     kind: Literal["grpo", "dapo", "dr_grpo", "bnpo"] = say(
         "dapo", "how tokens are weighed: by reply, over the step, by the longest reply, over the micro-batch"
     )
-    beta: float = say(0.0, "grpo: weight of the k3 distance from the model before training")
-    clip: float = say(0.2, "grpo: a ratio is not rewarded for leaving 1 ± clip")
-    iterations: int = say(1, "grpo: passes over the replies of a step")
-    dpo_beta: float = say(0.1, "dpo: weight of the reference")
+    beta: float = say(0.0, "grpo: weight of the k3 distance from the model before training", least=0)
+    clip: float = say(0.2, "grpo: a ratio is not rewarded for leaving 1 ± clip", least=POSITIVE)
+    iterations: int = say(1, "grpo: passes over the replies of a step", least=1)
+    dpo_beta: float = say(0.1, "dpo: weight of the reference", least=POSITIVE)
     own_pairs: bool = say(default=False, doc="dpo: compare the best and worst of own samples by the reward")
 
 
@@ -107,19 +107,21 @@ class LossRecipe:
 class OptimiserRecipe:
     """AdamW and its schedule. ``epochs`` decides the steps where ``steps`` is null."""
 
-    steps: int | None = say(None, "steps; null: as many as epochs take")
-    epochs: float = say(1.0, "passes over the lessons, where steps is null")
-    lessons: int = say(8, "lessons a step, over all processes")
-    micro: int = say(8, "rows (grpo: replies) a forward pass and process: bounds memory, never changes the result")
-    lr: float = say(1e-5, "peak learning rate")
-    warmup: float = say(0.0, "steps until the peak; below 1: a share of the steps")
+    steps: int | None = say(None, "steps; null: as many as epochs take", least=1)
+    epochs: float = say(1.0, "passes over the lessons, where steps is null", least=POSITIVE)
+    lessons: int = say(8, "lessons a step, over all processes", least=1)
+    micro: int = say(
+        8, "rows (grpo: replies) a forward pass and process: bounds memory, never changes the result", least=1
+    )
+    lr: float = say(1e-5, "peak learning rate", least=POSITIVE)
+    warmup: float = say(0.0, "steps until the peak; below 1: a share of the steps", least=0)
     decay: Literal["constant", "linear", "cosine"] = say("linear", "from the peak to the last step")
-    weight_decay: float = say(0.0, "AdamW's")
-    clip_norm: float = say(1.0, "the gradient's norm is cut to this")
+    weight_decay: float = say(0.0, "AdamW's", least=0)
+    clip_norm: float = say(1.0, "the gradient's norm is cut to this", least=POSITIVE)
 
 
 @dataclass(frozen=True, kw_only=True)
-class TextRecipe:
+class TextRecipe(RecipeFields):
     """A whole run."""
 
     name: str = say("text", "what the run is called in tables")
@@ -127,7 +129,7 @@ class TextRecipe:
     model: str = say("smollm2-135m", "the model to start from: a catalog name, a hub id, a folder, a run's checkpoint")
     serve: str = say("", "options that the checkpoint serves with, as size=20&repeat=6")
     seed: int = say(0, "all that is random follows from it")
-    save_every: int = say(10, "steps between states that a killed run goes on from")
+    save_every: int = say(10, "steps between states that a killed run goes on from", least=1)
     prompt: PromptRecipe = say(PromptRecipe, "")
     llm: ModelRecipe = say(ModelRecipe, "")
     data: DataRecipe = say(DataRecipe, "")
@@ -139,10 +141,9 @@ class TextRecipe:
     guards: GuardRecipe = say(GuardRecipe, "")
 
     def __post_init__(self) -> None:
-        for path, low, high in _BOUNDS:
-            value = self.get(path)
-            if value is not None and not low <= value <= high:
-                raise InvalidInput(f"{path} is {value}; give a number from {low:g} to {high:g}")
+        super().__post_init__()
+        if self.dev.average != 1:
+            raise InvalidInput(f"dev.average is {self.dev.average}; only score policies average weights: give 1")
         if self.llm.lora_rank is not None and self.llm.train_layers is not None:
             raise InvalidInput("llm.lora_rank and llm.train_layers exclude each other; set one of them to null")
         draws = self.method == "grpo" or (self.method == "dpo" and self.loss.own_pairs)
@@ -167,57 +168,3 @@ class TextRecipe:
         if self.method != method:
             raise InvalidInput(f"the recipe {self.name!r} is for {self.method}; use shortlist train {self.method}")
         return self
-
-    def get(self, path: str) -> Any:
-        """A value by its dotted name."""
-        value: Any = self
-        for part in path.split("."):
-            value = getattr(value, part)
-        return value
-
-    def flat(self) -> dict[str, Any]:
-        """Dotted name → value."""
-        return {path: self.get(path) for path, _ in paths(TextRecipe)}
-
-    @classmethod
-    def of(cls, values: Mapping[str, Any]) -> Self:
-        """From dotted or nested names."""
-        known = dict(paths(cls))
-        told = dict(flattened(values))
-        for path in told:
-            if path not in known:
-                raise UnknownName("recipe field", path, known)
-        return build(cls, {path: fitted(path, value, known[path]) for path, value in told.items()})
-
-    @classmethod
-    def read(cls, path: Path | str, overrides: Iterable[str] = ()) -> Self:
-        """A recipe file, changed by ``section.field=value`` words. Raises :class:`InvalidFile`, :class:`InvalidInput`."""
-        try:
-            told = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
-        except (yaml.YAMLError, UnicodeDecodeError) as problem:
-            raise InvalidFile(path, f"not YAML: {problem}") from problem
-        if not isinstance(told, dict):
-            raise InvalidFile(path, f"a YAML {type(told).__name__}, not fields and values")
-        return cls.of({**dict(flattened(told)), **dict(map(override, overrides))})
-
-    def text(self) -> str:
-        """The whole recipe as YAML, each field with its words."""
-        return "\n".join(lines(self)) + "\n"
-
-
-_HUGE = 1e9
-_BOUNDS = (
-    *(
-        (path, 1, _HUGE)
-        for path in ("llm.train_layers", "llm.lora_rank", "prompt.passage_tokens", "prompt.query_tokens")
-    ),
-    *((path, 1, _HUGE) for path in ("prompt.reply_tokens", "data.limit", "data.prompt_tokens", "sampling.samples")),
-    *((path, 1, _HUGE) for path in ("loss.iterations", "optimiser.steps", "optimiser.lessons", "optimiser.micro")),
-    *((path, 1, _HUGE) for path in ("save_every", "dev.every", "dev.queries", "dev.patience", "guards.patience")),
-    ("dev.average", 1, 1),  # averaging of weights is the score policies' alone so far
-    *((path, 0, _HUGE) for path in ("loss.beta", "optimiser.weight_decay", "optimiser.warmup", "guards.rollbacks")),
-    *((path, 1e-9, _HUGE) for path in ("sampling.temperature", "optimiser.lr", "optimiser.epochs", "loss.dpo_beta")),
-    *((path, 1e-9, _HUGE) for path in ("loss.clip", "optimiser.clip_norm", "llm.lora_alpha")),
-    *((path, 0, 1) for path in ("data.dev_share", "guards.zero_variance", "guards.failures")),
-    ("sampling.top_p", 1e-9, 1),
-)
