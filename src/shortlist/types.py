@@ -77,6 +77,14 @@ class Document:
         return f"{self.title} {self.text}" if self.title else self.text
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FollowUp(Query):
+    """A question that passages have joined: ``text`` has both, ``asked`` is the question alone, ``found`` the passages."""
+
+    asked: Query
+    found: tuple[Document, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """A passage that a first stage put forward. ``score`` is the first stage's, and is never overwritten."""

@@ -107,6 +107,13 @@ def test_prompts_and_decoding():
     assert open_reranker(f"listwise:{SERVER}").policy.prompt == Listwise()
 
 
+def test_later_hops_may_be_another_models():
+    assert next(open_reranker("hops:longest").rerank([REQUEST])).order == (3, 1, 0, 2)
+    made = open_reranker("hops:longest?later=shortest")
+    assert next(made.rerank([REQUEST])).order == (3, 2, 0, 1)
+    assert "shortest" in made.policy.identity
+
+
 def test_a_weight_without_fusion_is_an_error():
     with pytest.raises(InvalidInput, match="weight goes with fuse"):
         open_reranker("cross-encoder:longest?weight=0.5")

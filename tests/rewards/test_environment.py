@@ -13,6 +13,7 @@ from shortlist.backends.scripted import ScriptedScorer
 from shortlist.backends.store import Store
 from shortlist.errors import BackendError, BudgetSpent, InvalidInput, UnknownName
 from shortlist.reading.base import Reading
+from shortlist.rerankers.strategies.hops import follow_up
 from shortlist.rewards.answer import GoldLikelihood, ReaderReward
 from shortlist.rewards.base import WeightedReward
 from shortlist.rewards.cost import PassageCost
@@ -40,6 +41,20 @@ def test_levels_of_every_prefix_by_hand():
     np.testing.assert_allclose(levels.parts["f1"], [[0, 0, 1, 1], [0, 0, 0, np.nan]])
     np.testing.assert_allclose(levels.parts["passages"], [[0, -0.1, -0.2, -0.3], [0, -0.1, -0.2, np.nan]])
     np.testing.assert_allclose(levels.totals, levels.parts["f1"] + 0.5 * levels.parts["passages"])
+
+
+def test_a_follow_up_is_read_as_its_question_behind_what_was_found():
+    reader = knows("a", "c")
+    ours = environment(reader, (PassageCost(10), 0.5), key="set")
+    asked = follow_up(Q, docs("c")[0], words=5)
+    levels = ours.evaluate([(asked, docs("ab")), (asked, docs("ba"))], [0, 1, 2])
+    assert [reading.query for reading in reader.read_so_far] == [Q] * len(reader.read_so_far)
+    assert sorted(shown(reader)) == ["abc", "ac", "bc", "c"]
+    np.testing.assert_allclose(levels.parts["passages"][0], [-0.1, -0.2, -0.3])
+    np.testing.assert_allclose(levels.parts["f1"], [[0, 1, 1], [0, 0, 1]])
+    before = len(reader.read_so_far)
+    ours.evaluate([(Q, docs("ca"))], [2])  # the same passages, drawn in one go
+    assert len(reader.read_so_far) == before
 
 
 def test_equal_prefixes_are_asked_about_once_in_a_call_and_after():

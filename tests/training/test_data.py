@@ -15,8 +15,8 @@ from shortlist.errors import InvalidInput, UnknownName
 from shortlist.rewards.answer import ReaderReward
 from shortlist.rewards.base import WeightedReward
 from shortlist.rewards.environment import ReaderEnvironment
-from shortlist.training.data import load_training, solvable
-from shortlist.types import Document, Query, RerankRequest
+from shortlist.training.data import following, load_training, solvable
+from shortlist.types import Document, FollowUp, Query, RerankRequest
 
 DATA = Path(os.environ.get("SHORTLIST_DATA", Path(__file__).parents[2] / "../shared/data"))
 CORPUS = [Document(id=f"d{i}", text=f"topic{i} said of word{i % 7}") for i in range(20)]
@@ -245,3 +245,24 @@ def test_real_collections(name, needs, told):
         splits = json.loads((DATA / name / "splits.json").read_text())
         assert set(names(data.train)) == set(splits["train"])
         assert not set(splits["test"]) & set(data.qrels)
+
+
+# ------------------------------------------------------------------------------------------------ hops
+
+
+def test_what_is_found_joins_the_question_and_the_rest_is_left_to_rank(folder):
+    data = load_training(folder, depth=3)
+    on = following(data, 1, words=2)
+    before, after = data.train[3], on.train[3]
+    assert isinstance(after.query, FollowUp)
+    assert after.query.text == "what topic3 said of q3 topic3 said"
+    assert (after.query.asked, after.query.found) == (before.query, (before.candidates[0].document,))
+    assert (after.query.id, after.query.answers) == (before.query.id, before.query.answers)
+    assert after.candidates == before.candidates[1:]
+    assert [len(request.candidates) for request in on.dev] == [len(request.candidates) - 1 for request in data.dev]
+    assert following(data, 2, words=0).train[0].query.found == tuple(c.document for c in data.train[0].candidates[:2])
+
+
+def test_something_must_be_left_to_rank(folder):
+    with pytest.raises(InvalidInput, match=r"data\.found is 3, and no training query has more"):
+        following(load_training(folder, depth=3), 3, words=0)

@@ -25,7 +25,7 @@ from shortlist.rerankers.designs import DESIGNS
 from shortlist.rerankers.drivers import Driver, Freely, Rounds
 from shortlist.rerankers.fusion import METHODS, Fused
 from shortlist.rerankers.mergers import MERGERS
-from shortlist.rerankers.policies import LabelPolicy, PairPolicy, TextPolicy
+from shortlist.rerankers.policies import HopPolicy, LabelPolicy, PairPolicy, TextPolicy
 from shortlist.rerankers.spec import Options, Spec, links
 from shortlist.rerankers.strategies import (
     AllPairs,
@@ -83,12 +83,14 @@ class Order:
         """The model, for scoring."""
         return self._cached(open_scorer(self.model, llm_options(self.options)))
 
-    def pairs(self) -> PairScorer:
-        """The model, a cross-encoder."""
+    def pairs(self, model: str | None = None) -> PairScorer:
+        """The model, or another one, as a cross-encoder."""
         engine = self.options.text("engine", "auto", PAIR_ENGINES)
         max_length = self.options.maybe_whole("max_length")
         threads = self.options.maybe_whole("threads")
-        return self._cached(open_pair_scorer(self.model, engine=engine, max_length=max_length, threads=threads))
+        return self._cached(
+            open_pair_scorer(model or self.model, engine=engine, max_length=max_length, threads=threads)
+        )
 
     def reads_text(self, default: str = "labels") -> bool:
         """Whether replies are read, rather than the likelihoods of labels."""
@@ -161,11 +163,15 @@ def cross_encoder(order: Order) -> Made:
 def hops(order: Order) -> Made:
     """A cross-encoder that looks again, with what it found in the question: for questions that take several passages.
 
-    ``hops`` looks in all; the later ones weigh ``hop_weight`` and see the found passages' titles and first ``words`` words.
+    ``hops`` looks in all; the later ones weigh ``hop_weight``, see the found passages' titles and first ``words`` words, and
+    may be another model's: ``later``.
     """
     scorer, take = order.pairs(), order.options
     strategy = Hops(hops=take.whole("hops", 2), weight=take.number("hop_weight", 1.5), words=take.whole("words", 60))
-    return Made.of(PairPolicy(scorer=scorer), strategy, scorer)
+    policy, later = PairPolicy(scorer=scorer), take.text("later", "")
+    if not later:
+        return Made.of(policy, strategy, scorer)
+    return Made.of(HopPolicy(policy, PairPolicy(scorer=order.pairs(later))), strategy, scorer)
 
 
 @kind("pointwise")

@@ -29,7 +29,7 @@ from shortlist.errors import InvalidInput
 from shortlist.text.base import LabelPrompt, Prompt, PromptBase
 from shortlist.text.likelihood import exclusive
 from shortlist.text.truncation import Cut, approximate_cut, cut_slate
-from shortlist.types import Document, J, Message, Messages, Query, ScoredJudgement, Slate, Status, Turn, Usage
+from shortlist.types import Document, FollowUp, J, Message, Messages, Query, ScoredJudgement, Slate, Status, Turn, Usage
 
 
 def _fitted(slates: Sequence[Slate], prompt: Prompt[J] | LabelPrompt[J], backend: Backend) -> list[Slate]:
@@ -221,6 +221,30 @@ class PairPolicy:
             raise InvalidInput(f"the scorer {self.identity!r} gave {len(results)} scores for {len(pairs)} pairs")
         left = iter(results)
         return [_scored(slate, [next(left) for _ in slate.candidates], each * len(slate)) for slate in slates]
+
+
+@dataclass(frozen=True, slots=True)
+class HopPolicy:
+    """One cross-encoder for the question alone, another, trained for it, for what follows on what was found."""
+
+    first: PairPolicy
+    later: PairPolicy
+
+    @property
+    def identity(self) -> str:
+        """Both models."""
+        return f"{self.first.identity} then {self.later.identity}"
+
+    def judge(self, slates: Sequence[Slate], /) -> list[Turn[ScoredJudgement]]:
+        """One turn a slate."""
+        later = [isinstance(slate.query, FollowUp) for slate in slates]
+        turns = {
+            follows: iter(
+                policy.judge([slate for slate, is_later in zip(slates, later, strict=True) if is_later is follows])
+            )
+            for follows, policy in ((False, self.first), (True, self.later))
+        }
+        return [next(turns[follows]) for follows in later]
 
 
 def _scored(slate: Slate, results: Sequence[PairScore], seconds: float) -> Turn[ScoredJudgement]:

@@ -24,7 +24,7 @@ from shortlist.backends.store import Store
 from shortlist.errors import BackendError, BudgetSpent, InvalidInput, UnknownName
 from shortlist.rewards.base import Observation, ObservedReward, Observer, Prefix, Scored, WeightedReward, checked
 from shortlist.rewards.counters import Counters, Streak
-from shortlist.rewards.prefixes import digest_of, walk
+from shortlist.rewards.prefixes import digest_of, prefix_of, walk
 from shortlist.types import Document, Query
 
 Lists: TypeAlias = Sequence[tuple[Query, tuple[Document, ...]]]
@@ -178,7 +178,7 @@ class ReaderEnvironment:
         for row, (query, documents) in enumerate(lists):
             for column, length in enumerate(lengths):
                 if length <= len(documents):
-                    prefix = Prefix(query, tuple(documents[:length]))
+                    prefix = prefix_of(query, documents[:length])
                     digest = digest_of(prefix)
                     key = f"{digest} {query.id}"  # a model is shown no query id, but judgements go by it
                     if key not in known:

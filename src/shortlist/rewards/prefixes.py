@@ -6,6 +6,14 @@ from collections.abc import Mapping, Sequence
 
 from shortlist.backends.cache import key_of
 from shortlist.rewards.base import Prefix
+from shortlist.types import Document, FollowUp, Query
+
+
+def prefix_of(query: Query, documents: Sequence[Document]) -> Prefix:
+    """What a reader is shown of a shortlist: of a follow-up its question alone, and first the passages found before."""
+    if isinstance(query, FollowUp):
+        return Prefix(query.asked, (*query.found, *documents))
+    return Prefix(query, tuple(documents))
 
 
 def digest_of(prefix: Prefix) -> str:

@@ -20,7 +20,7 @@ from shortlist.rewards.environment import ReaderEnvironment
 from shortlist.rewards.noise import flipped
 from shortlist.training.card import CardFacts, Result
 from shortlist.training.checkpoint import fit_platt, save_checkpoint
-from shortlist.training.data import TrainingData, load_training
+from shortlist.training.data import TrainingData, following, load_training
 from shortlist.training.development import Development, Measured, watched
 from shortlist.training.experience import Sampler
 from shortlist.training.opening import LoRA
@@ -57,7 +57,7 @@ class Opened:
 def load_data(recipe: Recipe, folder: str | Path) -> TrainingData:
     """The training and dev requests that a recipe asks for."""
     told = recipe.data
-    return load_training(
+    data = load_training(
         folder,
         run=_inside(folder, told.run),
         depth=told.depth,
@@ -69,6 +69,7 @@ def load_data(recipe: Recipe, folder: str | Path) -> TrainingData:
         dev_limit=recipe.dev.queries,
         needs="answers" if recipe.asks_reader or recipe.objective == "supervised" else "judgements",
     )
+    return following(data, told.found, words=told.words) if told.found else data
 
 
 def open_policy(recipe: Recipe) -> ScorePolicy:

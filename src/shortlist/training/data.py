@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
@@ -18,10 +18,11 @@ from shortlist.data import Collection as TestCollection
 from shortlist.data import RunFile, excluded_ids, open_collection, read_queries, requests
 from shortlist.data.requests import OnMissing, candidates_hash, fail_on_missing
 from shortlist.errors import InvalidInput, UnknownName
+from shortlist.rerankers.strategies.hops import follow_up
 from shortlist.training.solvable import Solvable, solvable
 from shortlist.types import Qrels, Query, RerankRequest, Run
 
-__all__ = ["Needs", "Solvable", "TrainingData", "load_training", "solvable"]
+__all__ = ["Needs", "Solvable", "TrainingData", "following", "load_training", "solvable"]
 
 Needs: TypeAlias = Literal["answers", "judgements", "nothing"]
 _NEEDS: Final = ("answers", "judgements", "nothing")
@@ -96,6 +97,30 @@ def load_training(
     asked = {query.id for query in (*chosen.train, *chosen.dev)}
     qrels = {qid: graded for qid, graded in collection.qrels().items() if qid in asked}
     return TrainingData(collection.name, ready, joined[1], qrels, (*parts.notes, *notes))
+
+
+def following(data: TrainingData, found: int, *, words: int) -> TrainingData:
+    """The same questions one or more hops on: the first ``found`` candidates join the question, the rest is to be ranked.
+
+    Training requests that have no candidates left are left out.
+
+    Raises:
+        InvalidInput: no training query has any left.
+    """
+    train, dev = (tuple(_followed(request, found, words) for request in part) for part in (data.train, data.dev))
+    left = tuple(request for request in train if request.candidates)
+    if not left:
+        raise InvalidInput(
+            f"data.found is {found}, and no training query has more candidates; give fewer, or data.depth"
+        )
+    return replace(data, train=left, dev=dev)
+
+
+def _followed(request: RerankRequest, found: int, words: int) -> RerankRequest:
+    query: Query = request.query
+    for candidate in request.candidates[:found]:
+        query = follow_up(query, candidate.document, words=words)
+    return replace(request, query=query, candidates=request.candidates[found:])
 
 
 # ------------------------------------------------------------------------------------------------ splits

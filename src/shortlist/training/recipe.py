@@ -23,6 +23,13 @@ class DataRecipe:
 
     run: str | None = say(None, "first-stage candidates, a TREC run inside the data folder; none: BM25 over the corpus")
     depth: int = say(20, "so many candidates of each query are scored and drawn from", least=1)
+    found: int = say(
+        0,
+        "so many of the first candidates are found already: they join the question, as hops has it, and what is drawn"
+        " is read behind them",
+        least=0,
+    )
+    words: int = say(60, "words of each found passage's text that join the question, after its title", least=0)
     train: str | None = say(None, "a JSONL file of training queries inside the data folder; none: the split train")
     dev: str | None = say(None, "a JSONL file of queries to choose by; none: the split dev, or a seeded part of train")
     dev_share: float = say(

@@ -18,14 +18,14 @@ from shortlist.types import Qrels
 
 def reward_parts(recipe: Recipe, reader: Reader | None, qrels: Qrels) -> list[tuple[PrefixReward, float]]:
     """The parts of the reward that count, each with its weight and named as in the recipe."""
-    told = recipe.reward
+    told, most = recipe.reward, recipe.data.found + recipe.sampling.k
     makers: Mapping[str, Callable[[], PrefixReward]] = {
         "f1": lambda: ReaderReward(_need(reader), "f1", unanswerable=told.unanswerable),
         "em": lambda: ReaderReward(_need(reader), "em", unanswerable=told.unanswerable),
         "likelihood": lambda: _likelihood(_need(reader), recipe),
-        "ndcg": lambda: PrefixNDCG(qrels, k=recipe.sampling.k, name="ndcg"),
+        "ndcg": lambda: PrefixNDCG(qrels, k=most, name="ndcg"),
         "recall": lambda: PrefixRecall(qrels),
-        "passage_cost": lambda: PassageCost(scale=recipe.sampling.k, name="passage_cost"),
+        "passage_cost": lambda: PassageCost(scale=most, name="passage_cost"),
         "token_cost": lambda: TokenCost(scale=told.token_scale, name="token_cost"),
     }
     return [(makers[name](), weight) for name, weight in recipe.weights.items()]

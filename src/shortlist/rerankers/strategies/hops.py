@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from shortlist.errors import InvalidInput
 from shortlist.rerankers.merge import impute, standardised
-from shortlist.types import Document, Flow, Query, Ranking, RerankRequest, ScoredJudgement, Slate
+from shortlist.types import Document, Flow, FollowUp, Query, Ranking, RerankRequest, ScoredJudgement, Slate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +42,7 @@ class Hops:
             best = max(rest, key=scores.__getitem__)
             found.append(best)
             rest.remove(best)
-            query = self._after(query, request.candidates[best].document)
+            query = follow_up(query, request.candidates[best].document, words=self.words)
             again, missed = yield from _scored(request, query, rest)
             unjudged = tuple(sorted({*unjudged, *missed}))
             plain = standardised([first[i] for i in rest])
@@ -53,9 +53,20 @@ class Hops:
             scores[i] = top + place
         return Ranking.by_scores(request, scores, unjudged=unjudged)
 
-    def _after(self, query: Query, document: Document) -> Query:
-        told = " ".join([document.title, *document.text.split()[: self.words]])
-        return replace(query, text=f"{query.text} {told.strip()}")
+
+def follow_up(query: Query, document: Document, *, words: int) -> FollowUp:
+    """The question, followed by a found passage's title and the first ``words`` words of its text."""
+    asked, found = (query.asked, query.found) if isinstance(query, FollowUp) else (query, ())
+    told = " ".join([query.text, document.title, *document.text.split()[:words]])
+    return FollowUp(
+        text=" ".join(told.split()),
+        id=query.id,
+        answers=query.answers,
+        instruction=query.instruction,
+        metadata=query.metadata,
+        asked=asked,
+        found=(*found, document),
+    )
 
 
 def _scored(
