@@ -316,6 +316,13 @@ def test_options_after_a_checkpoint_overrule_its_own(own_kind, tmp_path):
     assert made.ranker.policy.prompt.passage_tokens == 11
 
 
+def test_a_checkpoints_own_options_may_be_idle_but_not_those_that_are_given(own_kind, tmp_path):
+    save_checkpoint_config(tmp_path, "own", {"reply": "[2]", "of_old": "5"}, Listwise())
+    assert open_reranker(str(tmp_path)).policy.prompt == Listwise()
+    with pytest.raises(UnknownName, match="'of_old'"):
+        open_reranker(f"{tmp_path}?of_old=6")
+
+
 def test_a_checkpoint_without_a_prompt_takes_the_kinds(own_kind, tmp_path):
     save_checkpoint_config(tmp_path, "own", {"max_tokens": None}, None)
     made = open_reranker(str(tmp_path))

@@ -304,7 +304,7 @@ def _open_link(link: str, store: Store | None, on_error: str) -> tuple[Ranker, i
         spec, prompt = _read_checkpoint(link)
     else:
         spec, prompt = Spec.parse(link, KINDS), None
-    options = Options(spec.text, spec.options)
+    options = Options(spec.text, spec.options, spec.idle)
     if not spec.model:
         raise InvalidInput(f"{link!r} names no model; write {spec.kind}:MODEL, as in cross-encoder:minilm-l12")
     made = KINDS[spec.kind](Order(spec.model, options, store, prompt))
@@ -361,7 +361,7 @@ def _read_checkpoint(link: str) -> tuple[Spec, PromptBase | None]:
     if name not in KINDS:
         raise UnknownName("reranker kind", name, KINDS)
     given = Spec.parse(f"{name}:x?{link.partition('?')[2]}" if "?" in link else f"{name}:x", KINDS).options
-    return Spec(name, str(path.parent), {**options, **given}, link), prompt
+    return Spec(name, str(path.parent), {**options, **given}, link, frozenset(options) - frozenset(given)), prompt
 
 
 def _trained_with(told: dict[str, Any], path: Path) -> PromptBase | None:

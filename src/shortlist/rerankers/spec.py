@@ -20,10 +20,14 @@ Chosen = TypeVar("Chosen", bound=str)
 
 @dataclass
 class Options:
-    """The options of a spec, taken one by one; what nobody takes in the end is an error that lists what could be."""
+    """The options of a spec, taken one by one; what nobody takes in the end is an error that lists what could be.
+
+    ``idle`` are exempt: a checkpoint's own, for which what it is opened as has no use.
+    """
 
     owner: str
     values: dict[str, str]
+    idle: frozenset[str] = frozenset()
     _known: list[str] = field(default_factory=list)
 
     def text(self, name: str, default: str, choices: Iterable[str] = ()) -> str:
@@ -70,7 +74,7 @@ class Options:
     def done(self) -> None:
         """Check that every option given was known to somebody."""
         for name in self.values:
-            if name not in self._known:
+            if name not in self._known and name not in self.idle:
                 raise UnknownName(f"option of {self.owner}", name, self._known)
 
     def _number(self, name: str, default: float, kind: type[int | float]) -> float:
@@ -93,6 +97,7 @@ class Spec:
     model: str
     options: dict[str, str]
     text: str
+    idle: frozenset[str] = frozenset()
 
     @classmethod
     def parse(cls, text: str, kinds: Iterable[str]) -> Spec:
