@@ -15,14 +15,12 @@ from shortlist.data import open_collection
 from shortlist.retrieval.open import build_index, index_kinds, needs_embedder
 from shortlist.types import Document
 
-Embedder = Annotated[str, typer.Option("--embedder", metavar="MODEL", help="The model of a dense or hybrid index.")]
-
 
 def index(
     data: options.Data,
     output: Annotated[Path, typer.Option("--output", metavar="INDEX", help="The folder to write.")],
-    retriever: Annotated[str, typer.Option("--retriever", help="bm25, dense, or hybrid (both, fused).")] = "bm25",
-    embedder: Embedder = "bge-small",
+    retriever: options.Retriever = "bm25",
+    embedder: options.Embedder = "bge-small",
     resume: options.Resume = False,
     json: options.Json = False,
 ) -> None:

@@ -35,6 +35,8 @@ Cache = Annotated[
         "--cache", metavar="FILE", envvar="SHORTLIST_CACHE", help="Keep what models say in this file (sqlite)."
     ),
 ]
+Retriever = Annotated[str, typer.Option("--retriever", help="bm25, dense, or hybrid (both, fused).")]
+Embedder = Annotated[str, typer.Option("--embedder", metavar="MODEL", help="The model of a dense or hybrid index.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with the output of an interrupted job.")]
 Spec = Annotated[

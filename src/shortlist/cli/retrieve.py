@@ -13,7 +13,6 @@ from shortlist.backends.base import Completer
 from shortlist.cli import options
 from shortlist.cli.common import check_output, chosen_queries
 from shortlist.cli.console import note, progress, put_json, warn
-from shortlist.cli.index import Embedder
 from shortlist.data import Collection, ResumableWriter, open_collection
 from shortlist.data.trec import run_block
 from shortlist.errors import InvalidInput
@@ -31,8 +30,8 @@ def retrieve(
         Optional[Path],
         typer.Option("--index", metavar="INDEX", help="What `shortlist index` wrote; without it one is built for now."),
     ] = None,
-    retriever: Annotated[str, typer.Option("--retriever", help="bm25, dense, or hybrid (both, fused).")] = "bm25",
-    embedder: Embedder = "bge-small",
+    retriever: options.Retriever = "bm25",
+    embedder: options.Embedder = "bge-small",
     expand: Annotated[
         Optional[str],
         typer.Option("--expand", metavar="query2doc:MODEL", help="Let a language model expand the queries first."),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Optional
 
@@ -15,7 +16,7 @@ from shortlist.backends.open import open_embedder, open_llm
 from shortlist.cli import options
 from shortlist.cli.console import note, out, progress, put_json
 from shortlist.cli.data.common import Rel, Seed, check_any, settings_of, write_manifest
-from shortlist.data import open_collection, write_collection
+from shortlist.data import Collection, open_collection, write_collection
 from shortlist.data.lessons import read_lessons
 from shortlist.errors import InvalidInput
 from shortlist.rerankers.catalog import llm_options, open_reranker
@@ -26,7 +27,7 @@ from shortlist.synthesis.common import Tally
 from shortlist.synthesis.passages import open_passages
 from shortlist.synthesis.queries import QueryMaker, QueryWriter, Written, split_queries
 from shortlist.synthesis.retriever import Example, RetrieverTraining, examples, pairs, pool, recall_at
-from shortlist.types import Document
+from shortlist.types import Document, Qrels, Query
 
 
 def queries(
@@ -77,8 +78,7 @@ def queries(
     Example: `shortlist data queries my-docs --writer smollm2-135m --count 500 --output my-collection`
     """
     shares = _shares(splits)
-    if output.exists() and not resume and any(output.iterdir()):
-        raise InvalidInput(f"--output {output} is not empty; give a new folder, or --resume")
+    _check_folder(output, resume=resume)
     passages = open_passages(corpus)
     output.mkdir(parents=True, exist_ok=True)
     store = Store(cache or output / "said.sqlite")
@@ -98,18 +98,17 @@ def queries(
     with progress("writing queries", count) as bar:
         made = list(bar.watch(recipe.make(passages, tally)))
     check_any(tally, None)
-    divided = _write(output, passages, made, shares, seed)
-    sizes = {name: len(ids) for name, ids in divided.items()}
-    told = {
-        "output": str(output),
-        "passages": len(passages),
-        "queries": len(made),
-        "splits": sizes,
-        "counts": dict(tally),
-    }
+    sizes = _write(output, passages, made, shares, seed)
+    counts = {"passages": len(passages), "queries": len(made), "splits": sizes, "counts": dict(tally)}
+    told = {"output": str(output), **counts}
     settings = {**settings_of(recipe), "writer": writer, "judge": judge, "reader": reader, "splits": shares}
     where = write_manifest(output / "queries.jsonl", "queries", settings, {"corpus": str(corpus)}, {}, told)
     put_json({**told, "manifest": str(where)}) if json else _say(told, made, where)
+
+
+def _check_folder(output: Path, *, resume: bool) -> None:
+    if output.exists() and not resume and any(output.iterdir()):
+        raise InvalidInput(f"--output {output} is not empty; give a new folder, or --resume")
 
 
 def _open_writer(name: str) -> Completer:
@@ -123,8 +122,8 @@ def _open_writer(name: str) -> Completer:
 
 def _write(
     output: Path, passages: Mapping[str, Document], made: Sequence[Written], shares: Mapping[str, float], seed: int
-) -> dict[str, list[str]]:
-    """The collection; gives the ids by split."""
+) -> dict[str, int]:
+    """The collection; gives the queries of each split."""
     by_id = {written.query.id: written for written in made}
     divided = split_queries(list(by_id), shares, seed)
     write_collection(
@@ -135,7 +134,7 @@ def _write(
         runs={"run": {w.query.id: dict(zip(w.hits.ids, w.hits.scores, strict=True)) for w in made}},
         splits=divided,
     )
-    return divided
+    return {name: len(ids) for name, ids in divided.items()}
 
 
 def _shares(text: str) -> dict[str, float]:
@@ -205,40 +204,69 @@ def retriever(
         max_length=max_length,
         seed=seed,
     )
-    collection = open_collection(data)
-    asked = list(collection.queries(measure_on))
-    qrels = collection.qrels(measure_on)
-    ids = pool(collection.corpus, qrels, passages, seed)
-    tally = Tally()
-    held_out = {query.id for name in collection.splits if name != "train" for query in collection.queries(name)}
-    items: list[Example] = list(
-        pairs(collection.queries("train"), collection.qrels("train"), collection.corpus, rel=rel)
-        if lessons is None
-        else examples(read_lessons(lessons), tally, negatives=negatives, rel=rel, seed=seed, without=held_out)
-    )
-
-    def documents() -> Iterator[Document]:
-        return (collection.corpus[docid] for docid in ids)
-
+    collection, tally = open_collection(data), Tally()
+    trial = _Trial.of(collection, measure_on, passages, rel=rel, seed=seed)
+    items = list(_examples(collection, lessons, tally, negatives=negatives, rel=rel, seed=seed))
     with progress("measuring") as bar:
-        before = recall_at(open_embedder(model), documents, asked, qrels, rel=rel)
+        before = trial.recalls(model)
         note(f"before: {_figures(before)}")
         taken = recipe.train(
             items, output, lambda step, total, loss: bar.show(f"training · loss {loss:.3f}", step, total)
         )
         bar.show("measuring", 0, None)
-        after = recall_at(open_embedder(str(output)), documents, asked, qrels, rel=rel)
+        after = trial.recalls(str(output))
     counts = {"examples": len(items), **{name: n for name, n in tally.items() if name != "examples" and n}}
-    about = {"collection": collection.name, "measured_on": measure_on, "queries": len(asked), "passages": len(ids)}
     told = {"output": str(output), "steps": taken, "counts": counts, "before": before, "after": after}
     inputs = {} if lessons is None else {"lessons": lessons}
-    where = write_manifest(output, "retriever", {**settings_of(recipe), "negatives": negatives}, about, inputs, told)
+    settings = {**settings_of(recipe), "negatives": negatives}
+    where = write_manifest(output, "retriever", settings, trial.about, inputs, told)
     if json:
         put_json({**told, "manifest": str(where)})
         return
-    _compare(before, after, f"{len(asked)} queries of {measure_on}, {len(ids):,} passages")
+    _compare(before, after, f"{len(trial.queries)} queries of {measure_on}, {len(trial.ids):,} passages")
     note(f"{taken} steps on {len(items)} examples; manifest: {where}")
     note(f"use it: shortlist index --data {data} --retriever dense --embedder {output} --output my-index")
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """What recall is measured on: the queries of a split, over some passages."""
+
+    collection: Collection
+    split: str
+    queries: Sequence[Query]
+    qrels: Qrels
+    ids: Sequence[str]
+    rel: int
+
+    @classmethod
+    def of(cls, collection: Collection, split: str, passages: int | None, *, rel: int, seed: int) -> _Trial:
+        """Read the split, and choose the passages."""
+        asked, qrels = list(collection.queries(split)), collection.qrels(split)
+        return cls(collection, split, asked, qrels, pool(collection.corpus, qrels, passages, seed), rel)
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What a manifest says of it."""
+        counts = {"queries": len(self.queries), "passages": len(self.ids)}
+        return {"collection": self.collection.name, "measured_on": self.split, **counts}
+
+    def recalls(self, model: str) -> dict[str, float]:
+        """Of an embedding model."""
+        return recall_at(open_embedder(model), self._documents, self.queries, self.qrels, rel=self.rel)
+
+    def _documents(self) -> Iterator[Document]:
+        return (self.collection.corpus[docid] for docid in self.ids)
+
+
+def _examples(
+    collection: Collection, lessons: Path | None, tally: Tally, *, negatives: int, rel: int, seed: int
+) -> Iterator[Example]:
+    """Of lessons, but for those of held-out queries; or of the judgements of the split train."""
+    if lessons is None:
+        return pairs(collection.queries("train"), collection.qrels("train"), collection.corpus, rel=rel)
+    held_out = {query.id for name in collection.splits if name != "train" for query in collection.queries(name)}
+    return examples(read_lessons(lessons), tally, negatives=negatives, rel=rel, seed=seed, without=held_out)
 
 
 def _figures(recalls: Mapping[str, float]) -> str:
