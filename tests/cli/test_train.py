@@ -12,7 +12,6 @@ from loopback import last_words, serve
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
 
-import torch
 import toy_run
 
 from shortlist.cli import run
@@ -20,19 +19,7 @@ from shortlist.cli.train import shipped
 from shortlist.data import read_run
 from shortlist.training.log import read_metrics
 
-
-@pytest.fixture(scope="module")
-def toy(tmp_path_factory):
-    root = tmp_path_factory.mktemp("toy")
-    return toy_run.collection(root / "data"), toy_run.bert(root / "bert")
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def colour(body):

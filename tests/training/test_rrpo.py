@@ -26,21 +26,7 @@ from shortlist.training.report import write_report
 from shortlist.training.state import State, States
 
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="session")
-def toy(tmp_path_factory):
-    """The data folder and the model."""
-    root = tmp_path_factory.mktemp("toy")
-    return toy_run.collection(root / "data"), toy_run.bert(root / "bert")
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def train(toy, run, *overrides, **told):
