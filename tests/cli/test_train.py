@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
 import toy_run
 
 from shortlist.cli import run
-from shortlist.cli.train import shipped
+from shortlist.cli.train_common import shipped
 from shortlist.data import read_run
 from shortlist.training.log import read_metrics
 

@@ -8,7 +8,7 @@ import pytest
 from tiny_writers import lessons, writer
 
 from shortlist.cli import run as shortlist
-from shortlist.cli.train import shipped
+from shortlist.cli.train_common import shipped
 from shortlist.data.lessons import write_lessons
 from shortlist.errors import InvalidInput, UnknownName
 from shortlist.training.text.forms import prompt_of, served

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
 from shortlist.api import open_reader
 from shortlist.backends.cache import Store
-from shortlist.backends.torch_models import import_torch
 from shortlist.cli import options, train_text
 from shortlist.cli.common import joined
-from shortlist.cli.console import note, out, progress, put_json, warn
+from shortlist.cli.console import note, out, progress, put_json
+from shortlist.cli.train_common import (
+    Changes,
+    Output,
+    Resume,
+    Shown,
+    best_of,
+    need_training,
+    recipe_path,
+    say_outcome,
+    say_report,
+)
 from shortlist.data import open_collection, read_jsonl
-from shortlist.errors import InvalidInput, MissingExtra, UnknownName
+from shortlist.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from shortlist.training.assembly import Opened
     from shortlist.training.data import TrainingData
     from shortlist.training.parallel import Processes
     from shortlist.training.progress import Outcome
@@ -40,11 +46,9 @@ def rrpo(
         str, typer.Argument(help="A recipe: a YAML file, or one that comes along: rrpo-ours, rrpo-paper, …")
     ],
     data: options.Data,
-    output: Annotated[Path, typer.Option("--output", metavar="RUN", help="The run's folder; new, but for --resume.")],
-    changes: Annotated[
-        Optional[list[str]], typer.Argument(help="Changes to it: section.field=value, as optimiser.steps=100")
-    ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last state of an interrupted run.")] = False,
+    output: Output,
+    changes: Changes = None,
+    resume: Resume = False,
     cache: Annotated[
         Optional[Path],
         typer.Option(
@@ -68,8 +72,9 @@ def rrpo(
     """
     need_training()
     from shortlist.training.assembly import load_data
+    from shortlist.training.recipe import Recipe
 
-    told = _recipe(recipe, changes or [])
+    told = Recipe.read(recipe_path(recipe), changes or [])
     found = load_data(told, data)
     if dry_run:
         _plan(told, found)
@@ -143,11 +148,12 @@ def _train(told: Recipe, found: TrainingData, run: Path, cache: Path, *, resume:
             manifest(opened, environment())
             for remark in (*found.notes, f"{len(task.requests)} queries to learn from, {len(found.dev)} to choose by"):
                 note(remark)
+        shown = Shown(bar, told.optimiser.steps, ("reward",))
         try:
-            outcome = Trainer(task, _Shown(bar, told.optimiser.steps) if processes.first else None).run(resume=resume)
+            outcome = Trainer(task, shown if processes.first else None).run(resume=resume)
         finally:
             if processes.first:
-                _report(opened)
+                say_report(run)
     return outcome if processes.first else None
 
 
@@ -159,45 +165,12 @@ def _check_run(run: Path, *, resume: bool, processes: Processes) -> None:
         raise InvalidInput(f"{run} holds a run already; go on with --resume, or give another --output")
 
 
-class _Shown:
-    """Tells the terminal of each step."""
-
-    def __init__(self, bar: Any, total: int) -> None:
-        self._bar, self._total, self._dev = bar, total, ""
-
-    def __call__(self, step: int, told: Mapping[str, Any]) -> None:
-        for alarm in told.get("alarms", ()):
-            warn(f"step {step}: {alarm}")
-        if "dev" in told:
-            self._dev = f" · dev {told['dev']['reward']:.4f}"
-            note(f"step {step}: dev " + ", ".join(f"{name} {value:.4f}" for name, value in told["dev"].items()))
-        reward = f" · reward {told['reward']:.3f}" if "reward" in told else ""
-        self._bar.show(f"training{reward}{self._dev}", step, self._total)
-
-
-def _report(opened: Opened) -> None:
-    """The report, as far as there is anything to report on."""
-    from shortlist.training.report import write_report
-
-    if not (opened.run / "dev" / "best.json").is_file():
-        return
-    try:
-        note(f"report: {write_report(opened.run)}")
-    except (OSError, InvalidInput) as problem:  # it must not hide why the run ended, nor that it ended well
-        warn(f"no report: {problem}; shortlist train report {opened.run} makes it from the folder")
-
-
 def _publish(run: Path, outcome: Outcome, *, as_json: bool) -> None:
-    best = run / "checkpoints" / "best"
     if as_json:
         told = {"before": dict(outcome.before), "after": dict(outcome.after), "best_step": outcome.best_step}
-        put_json({**told, "steps": outcome.steps, "why": outcome.why, "checkpoint": str(best)})
+        put_json({**told, "steps": outcome.steps, "why": outcome.why, "checkpoint": str(best_of(run))})
         return
-    out.print(f"{outcome.steps} steps ({outcome.why}); the best weights are those of step {outcome.best_step}")
-    for name, value in outcome.after.items():
-        out.print(f"  dev {name:12} {outcome.before.get(name, float('nan')):.4f} → {value:.4f}")
-    note(_reading(run))
-    note(f"use it: shortlist rerank --reranker {best} …, or shortlist serve --reranker {best}")
+    say_outcome(run, outcome, _reading(run))
 
 
 def _reading(run: Path) -> str:
@@ -229,41 +202,6 @@ def _readings(told: Recipe, queries: int) -> int:
     steps = told.optimiser.steps * told.optimiser.queries * lists * (sampling.k + empty)
     kinds = bool(told.weights.keys() & {"f1", "em"}) + ("likelihood" in told.weights)
     return kinds * (steps + queries * told.data.solvable_samples * told.data.solvable)
-
-
-# ------------------------------------------------------------------------------------------------ recipes
-
-
-def _recipe(name: str, changes: list[str]) -> Recipe:
-    from shortlist.training.recipe import Recipe
-
-    path = Path(name)
-    if not path.is_file():
-        known = shipped()
-        if name not in known:
-            raise UnknownName("recipe (nor is it a file)", name, known)
-        path = known[name]
-    return Recipe.read(path, changes)
-
-
-def shipped() -> dict[str, Path]:
-    """The recipes that come with the package, or lie in the source tree it runs from."""
-    import shortlist
-
-    package = Path(shortlist.__file__).parent
-    folders = [folder for folder in (package / "recipes", package.parents[1] / "recipes") if folder.is_dir()]
-    return {path.stem: path for folder in folders[:1] for path in sorted(folder.glob("*.yaml"))}
-
-
-def need_training() -> None:
-    """Torch and what goes with it, or the extra's name."""
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    try:
-        import_torch()
-    except MissingExtra as error:
-        raise MissingExtra("torch", "train") from error
-    if "torch" in sys.modules and os.environ.get("WORLD_SIZE", "1") != "1":
-        import_torch(1)  # several processes share the cores
 
 
 train_text.register(app)

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
 from shortlist.cli import options
-from shortlist.cli.console import note, out, progress, put_json, warn
-from shortlist.errors import UnknownName
+from shortlist.cli.console import note, out, progress, put_json
+from shortlist.cli.train_common import (
+    Changes,
+    Output,
+    Resume,
+    Shown,
+    best_of,
+    need_training,
+    recipe_path,
+    say_outcome,
+    say_report,
+)
 
 if TYPE_CHECKING:
     from shortlist.training.progress import Outcome
-    from shortlist.training.text.recipe import TextRecipe
-    from shortlist.training.text.run import TextRun
+    from shortlist.training.text.lesson_order import Divided
+    from shortlist.training.text.recipe import Method, TextRecipe
 
 RecipeName = Annotated[
     str, typer.Argument(help="A recipe: a YAML file, or one that comes along: grouprank-sft-tiny, …")
@@ -26,65 +36,55 @@ Lessons = Annotated[
 Dev = Annotated[
     Optional[Path], typer.Option("--dev", metavar="FILE", help="Lessons to choose by; default: a share of the queries.")
 ]
-Output = Annotated[Path, typer.Option("--output", metavar="RUN", help="The run's folder; new, but for --resume.")]
-Changes = Annotated[
-    Optional[list[str]], typer.Argument(help="Changes to it: section.field=value, as optimiser.steps=100")
-]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on from the last state of an interrupted run.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only read recipe and lessons, and say what would be done.")]
 
 
-def sft(
-    recipe: RecipeName,
-    lessons: Lessons,
-    output: Output,
-    changes: Changes = None,
-    dev: Dev = None,
-    resume: Resume = False,
-    dry_run: DryRun = False,
-    as_json: options.Json = False,
-) -> None:
-    """Teach a language model to rerank by imitation: lessons' targets, in the words of the prompt that will serve.
+_WORDS: dict[Method, str] = {
+    "sft": """Teach a language model to rerank by imitation: lessons' targets, in the words of the prompt that will serve.
 
     In RUN: metrics.jsonl, dev/, results.json, report.html and checkpoints/best, which is a reranker.
 
     Example: `shortlist train sft grouprank-sft-tiny --lessons lessons.jsonl --output runs/sft optimiser.steps=100`
-    """
-    _run("sft", _Asked(recipe, changes, lessons, dev, output), resume=resume, dry_run=dry_run, as_json=as_json)
-
-
-def grpo(
-    recipe: RecipeName,
-    lessons: Lessons,
-    output: Output,
-    changes: Changes = None,
-    dev: Dev = None,
-    resume: Resume = False,
-    dry_run: DryRun = False,
-    as_json: options.Json = False,
-) -> None:
-    """Have a language model learn from what its own rankings are worth (GRPO): nDCG, an answer's quality, its form …
+    """,
+    "grpo": """Have a language model learn from what its own rankings are worth (GRPO): nDCG, an answer's quality, its form …
 
     Example: `shortlist train grpo grouprank-grpo-tiny --lessons lessons.jsonl --output runs/rl model=runs/sft/checkpoints/best`
-    """
-    _run("grpo", _Asked(recipe, changes, lessons, dev, output), resume=resume, dry_run=dry_run, as_json=as_json)
-
-
-def dpo(
-    recipe: RecipeName,
-    lessons: Lessons,
-    output: Output,
-    changes: Changes = None,
-    dev: Dev = None,
-    resume: Resume = False,
-    dry_run: DryRun = False,
-    as_json: options.Json = False,
-) -> None:
-    """Have a language model prefer the better of two rankings (DPO): of the lessons' targets, or of its own samples.
+    """,
+    "dpo": """Have a language model prefer the better of two rankings (DPO): of the lessons' targets, or of its own samples.
 
     Example: `shortlist train dpo dynamicrag-dpo-tiny --lessons lessons.jsonl --output runs/dpo model=runs/sft/checkpoints/best`
-    """
-    _run("dpo", _Asked(recipe, changes, lessons, dev, output), resume=resume, dry_run=dry_run, as_json=as_json)
+    """,
+}
+
+
+def _training(method: Method) -> Callable[..., None]:
+    """The command that trains by a method."""
+
+    def command(
+        recipe: RecipeName,
+        lessons: Lessons,
+        output: Output,
+        changes: Changes = None,
+        dev: Dev = None,
+        resume: Resume = False,
+        dry_run: DryRun = False,
+        as_json: options.Json = False,
+    ) -> None:
+        need_training()
+        from shortlist.training.text.run import need_trl
+
+        need_trl()
+        told = _recipe(recipe, changes).at(method)
+        found = _lessons(told, lessons, dev)
+        steps = told.steps(len(found.train))
+        note(f"{len(found.train)} lessons to learn from, {len(found.dev)} to choose by, {steps} steps")
+        if dry_run:
+            out.print(told.text(), end="")
+            return
+        outcome = _train(told, found, lessons.name, output, resume=resume)
+        _publish(output, outcome, as_json=as_json)
+
+    return command
 
 
 def plan(
@@ -140,106 +140,54 @@ def export_verl(
 
 def register(app: typer.Typer) -> None:
     """Add the commands to those of `shortlist train`."""
-    for function in (sft, grpo, dpo, plan):
-        app.command(function.__name__)(function)
+    for method, words in _WORDS.items():
+        app.command(method, help=words)(_training(method))
+    app.command("plan")(plan)
     app.command("export-verl")(export_verl)
 
 
 # ------------------------------------------------------------------------------------------------ the run
 
 
-class _Asked:
-    """What was said on the command line."""
-
-    def __init__(self, recipe: str, changes: list[str] | None, lessons: Path, dev: Path | None, output: Path) -> None:
-        self.recipe, self.changes, self.lessons, self.dev, self.output = recipe, changes, lessons, dev, output
-
-
-def _run(method: Literal["sft", "grpo", "dpo"], asked: _Asked, *, resume: bool, dry_run: bool, as_json: bool) -> None:
-    from shortlist.cli.train import need_training
-
-    need_training()
+def _train(told: TextRecipe, found: Divided, data: str, folder: Path, *, resume: bool) -> Outcome:
     from shortlist.evaluation.manifest import environment
-    from shortlist.training.text.run import TextRun, need_trl, train_text
+    from shortlist.training.text.run import TextRun, train_text
 
-    need_trl()
-    told = _recipe(asked.recipe, asked.changes).at(method)
-    found = _lessons(told, asked.lessons, asked.dev)
-    steps = told.steps(len(found.train))
-    note(f"{len(found.train)} lessons to learn from, {len(found.dev)} to choose by, {steps} steps")
-    if dry_run:
-        out.print(told.text(), end="")
-        return
     with progress("preparing") as bar:
         run = TextRun(
             recipe=told,
-            folder=asked.output,
+            folder=folder,
             lessons=found,
-            data=asked.lessons.name,
+            data=data,
             about=environment(),
             note=note,
-            on_step=_Shown(bar, steps),
+            on_step=Shown(bar, told.steps(len(found.train)), ("loss", "reward", "format")),
         )
         try:
-            outcome = train_text(run, resume=resume)
+            return train_text(run, resume=resume)
         finally:
-            _report(run)
-    _publish(run, outcome, as_json=as_json)
+            say_report(folder)
 
 
-class _Shown:
-    """Tells the terminal of each step."""
-
-    def __init__(self, bar: Any, total: int) -> None:
-        self._bar, self._total = bar, total
-
-    def __call__(self, step: int, told: Mapping[str, Any]) -> None:
-        for alarm in told.get("alarms", ()):
-            warn(f"step {step}: {alarm}")
-        if "dev" in told:
-            note(f"step {step}: dev " + ", ".join(f"{name} {value:.4f}" for name, value in told["dev"].items()))
-        shown = [f"{name} {told[name]:.3f}" for name in ("loss", "reward", "format") if told.get(name) is not None]
-        self._bar.show(" · ".join(["training", *shown]), step, self._total)
-
-
-def _report(run: TextRun) -> None:
-    """The report, as far as there is anything to report on."""
-    from shortlist.training.report import write_report
-
-    if (run.folder / "dev" / "best.json").is_file():
-        note(f"report: {write_report(run.folder)}")
-
-
-def _publish(run: TextRun, outcome: Outcome, *, as_json: bool) -> None:
+def _publish(folder: Path, outcome: Outcome, *, as_json: bool) -> None:
     from shortlist.training.text.run import results
 
-    best = run.folder / "checkpoints" / "best"
     if as_json:
-        put_json({**results(outcome), "checkpoint": str(best)})
+        put_json({**results(outcome), "checkpoint": str(best_of(folder))})
         return
-    out.print(f"{outcome.steps} steps ({outcome.why}); the best weights are those of step {outcome.best_step}")
-    for name, value in outcome.after.items():
-        out.print(f"  dev {name:12} {outcome.before.get(name, float('nan')):.4f} → {value:.4f}")
-    note(f"use it: shortlist rerank --reranker {best} …, or shortlist serve --reranker {best}")
+    say_outcome(folder, outcome)
 
 
 # ------------------------------------------------------------------------------------------------ what is read
 
 
 def _recipe(name: str, changes: list[str] | None) -> TextRecipe:
-    from shortlist.cli.train import shipped
     from shortlist.training.text.recipe import TextRecipe
 
-    path = Path(name)
-    if not path.is_file():
-        known = shipped()
-        if name not in known:
-            raise UnknownName("recipe (nor is it a file)", name, known)
-        path = known[name]
-    return TextRecipe.read(path, changes or [])
+    return TextRecipe.read(recipe_path(name), changes or [])
 
 
-def _lessons(told: TextRecipe, path: Path, dev: Path | None) -> Any:
+def _lessons(told: TextRecipe, path: Path, dev: Path | None) -> Divided:
     from shortlist.data.lessons import read_lessons
     from shortlist.training.text.run import lessons_of
 
