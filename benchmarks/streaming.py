@@ -84,15 +84,15 @@ def script_models() -> None:
     from shortlist.backends.scripted import ScriptedCompleter, ScriptedPairScorer
     from shortlist.cli import answer, evaluate
     from shortlist.reading.readers import LLMReader
-    from shortlist.rerankers import catalog
+    from shortlist.rerankers.kinds import Made, Order, kind
     from shortlist.rerankers.policies import PairPolicy
     from shortlist.rerankers.strategies import Pointwise
 
-    @catalog.kind("scripted")
-    def scripted(_order: catalog.Order) -> catalog.Made:
+    @kind("scripted")
+    def scripted(_order: Order) -> Made:
         """Scores by length."""
         scorer = ScriptedPairScorer(lambda pair: float(len(pair.passage) % 101))
-        return catalog.Made.of(PairPolicy(scorer=scorer), Pointwise(), scorer)
+        return Made.of(PairPolicy(scorer=scorer), Pointwise(), scorer)
 
     class Silent(list[Any]):
         """The double's record of every ask would be what grows."""

@@ -11,7 +11,7 @@ from types import ModuleType
 
 import pytest
 
-from shortlist.rerankers import catalog
+from shortlist.rerankers import catalog, kinds
 from shortlist.rerankers.spec import Options
 from shortlist.text.base import PromptBase
 
@@ -42,9 +42,9 @@ def _blocks(name: str) -> list[str]:
 @pytest.fixture
 def clean_registries() -> Iterator[None]:
     """Kinds and prompts that an example registers are forgotten again."""
-    kinds, prompts = dict(catalog.KINDS), dict(PromptBase.registry)
+    known, prompts = dict(kinds.KINDS), dict(PromptBase.registry)
     yield
-    for registry, before in ((catalog.KINDS, kinds), (PromptBase.registry, prompts)):
+    for registry, before in ((kinds.KINDS, known), (PromptBase.registry, prompts)):
         registry.clear()
         registry.update(before)  # type: ignore[arg-type]
 
@@ -93,11 +93,11 @@ def _options_of(section: str) -> set[str]:
 def _known(kind: str, **given: str) -> set[str]:
     options = Options(kind, dict(given))
     model = "minilm-l12" if kind in {"cross-encoder", "hops"} else "openai:m@http://127.0.0.1:9/v1"
-    catalog.KINDS[kind](catalog.Order(model, options))
+    kinds.KINDS[kind](kinds.Order(model, options))
     return set(options._known)
 
 
-@pytest.mark.parametrize("kind", sorted(catalog.KINDS))
+@pytest.mark.parametrize("kind", sorted(kinds.KINDS))
 def test_every_option_of_a_kind_is_documented(kind):
     common = {"cross-encoder": set(), "hops": set()}.get(kind, _options_of("Options of language models"))
     known = _known(kind)

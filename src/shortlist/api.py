@@ -16,7 +16,8 @@ from shortlist.errors import InvalidInput
 from shortlist.reading.base import Answer, Reader, Reading
 from shortlist.reading.readers import LLMReader
 from shortlist.rerankers.base import Ranker
-from shortlist.rerankers.catalog import llm_options, open_reranker
+from shortlist.rerankers.catalog import open_reranker
+from shortlist.rerankers.kinds import llm_options
 from shortlist.rerankers.spec import Options, read_options
 from shortlist.text.answering import AnswerShort
 from shortlist.types import Candidate, Document, Query, Ranking, RerankRequest

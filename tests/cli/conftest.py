@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "backends"))
 from shortlist.backends.base import Completion
 from shortlist.backends.scripted import ScriptedCompleter, ScriptedPairScorer
 from shortlist.data import write_collection
-from shortlist.rerankers import catalog
+from shortlist.rerankers.kinds import KINDS, Made, kind
 from shortlist.rerankers.policies import PairPolicy, TextPolicy
 from shortlist.rerankers.strategies import Pointwise, SlidingWindow
 from shortlist.text.listwise import Listwise
@@ -79,7 +79,7 @@ def bomb():
 def kinds(bomb):
     """``scripted-pairs:any`` prefers passages that speak of a capital; ``scripted-list:REPLY`` always says REPLY."""
 
-    @catalog.kind("scripted-pairs")
+    @kind("scripted-pairs")
     def pairs(order):
         """Scores by the word capital."""
 
@@ -88,9 +88,9 @@ def kinds(bomb):
             return 2.0 if "capital" in pair.passage else 0.1 * ("2" in pair.passage)
 
         scorer = ScriptedPairScorer(score, identity=order.model)
-        return catalog.Made.of(PairPolicy(scorer=scorer), Pointwise(), scorer)
+        return Made.of(PairPolicy(scorer=scorer), Pointwise(), scorer)
 
-    @catalog.kind("scripted-list")
+    @kind("scripted-list")
     def listed(order):
         """Says what its model is called."""
 
@@ -100,10 +100,10 @@ def kinds(bomb):
 
         completer = ScriptedCompleter(reply)
         policy = TextPolicy(prompt=order.fitted(Listwise()), completer=completer)
-        return catalog.Made.of(policy, SlidingWindow(), completer)
+        return Made.of(policy, SlidingWindow(), completer)
 
     yield
-    del catalog.KINDS["scripted-pairs"], catalog.KINDS["scripted-list"]
+    del KINDS["scripted-pairs"], KINDS["scripted-list"]
 
 
 @pytest.fixture(autouse=True)

@@ -16,12 +16,15 @@ from shortlist.backends import open as opening
 from shortlist.backends.cache import Store
 from shortlist.backends.scripted import ScriptedCompleter, ScriptedPairScorer
 from shortlist.errors import InvalidFile, InvalidInput, UnknownName
-from shortlist.rerankers import catalog, strategies
-from shortlist.rerankers.catalog import CONFIG, KINDS, describe_kinds, kind, open_reranker, save_checkpoint_config
+from shortlist.rerankers import kinds, strategies
+from shortlist.rerankers.catalog import CONFIG, open_reranker, save_checkpoint_config
 from shortlist.rerankers.compose import Cascade, Keep
 from shortlist.rerankers.cutoffs import LargestGap, ModelSays, Threshold, TokenBudget, TopK
+from shortlist.rerankers.designs import DESIGNS
 from shortlist.rerankers.drivers import Freely, Rounds
-from shortlist.rerankers.fusion import Fused
+from shortlist.rerankers.fusion import METHODS, Fused
+from shortlist.rerankers.kinds import KINDS, Made, describe_kinds, kind
+from shortlist.rerankers.mergers import MERGERS
 from shortlist.rerankers.policies import LabelPolicy, PairPolicy, TextPolicy
 from shortlist.text.groupwise import GroupScores
 from shortlist.text.listwise import Listwise
@@ -39,7 +42,7 @@ def _pairs(monkeypatch):
         sign = -1.0 if model == "shortest" else 1.0
         return ScriptedPairScorer(lambda pair: sign * len(pair.passage), identity=f"{model} {options}")
 
-    monkeypatch.setattr(catalog, "open_pair_scorer", scorer)
+    monkeypatch.setattr(kinds, "open_pair_scorer", scorer)
 
 
 REQUEST = RerankRequest.of("q?", ["a" * 2, "b" * 3, "c" * 1, "d" * 4])
@@ -84,17 +87,17 @@ def test_groups_and_their_options():
     name = f"groupwise:{SERVER}?size=5&repeat=3&anchors=1&design=random&merger=rrf&group_seed=4&reasoning=true"
     made = open_reranker(name)
     assert (made.strategy.size, made.strategy.repeats, made.strategy.anchors, made.strategy.seed) == (5, 3, 1, 4)
-    assert made.strategy.design is catalog.DESIGNS["random"]
-    assert made.strategy.merger is catalog.MERGERS["rrf"]
+    assert made.strategy.design is DESIGNS["random"]
+    assert made.strategy.merger is MERGERS["rrf"]
     assert made.policy.prompt == GroupScores(reasoning=True)
 
 
-@pytest.mark.parametrize("design", catalog.DESIGNS)
-@pytest.mark.parametrize("merger", catalog.MERGERS)
+@pytest.mark.parametrize("design", DESIGNS)
+@pytest.mark.parametrize("merger", MERGERS)
 def test_every_design_and_merger_has_a_name(design, merger):
     anchors = "&anchors=1" if merger == "anchored" else ""
     made = open_reranker(f"groupwise:{SERVER}?design={design}&merger={merger}{anchors}").strategy
-    assert (made.design, made.merger) == (catalog.DESIGNS[design], catalog.MERGERS[merger])
+    assert (made.design, made.merger) == (DESIGNS[design], MERGERS[merger])
 
 
 def test_prompts_and_decoding():
@@ -215,7 +218,7 @@ def test_alone_a_depth_is_how_many_are_ranked():
     assert ranking.usage.calls == 2
 
 
-@pytest.mark.parametrize("method", catalog.METHODS)
+@pytest.mark.parametrize("method", METHODS)
 def test_fusion_with_the_first_stage(method):
     scored = RerankRequest(
         REQUEST.query, tuple(Candidate(c.document, 4.0 - i) for i, c in enumerate(REQUEST.candidates))
@@ -275,7 +278,7 @@ def own_kind():
         seen.append((order.model, order.prompt))
         reply = order.options.text("reply", "[1]")
         completer = ScriptedCompleter(lambda _: reply)
-        return catalog.Made.of(order.asking(Listwise(), completer), strategies.WholeList(), completer)
+        return Made.of(order.asking(Listwise(), completer), strategies.WholeList(), completer)
 
     yield seen
     del KINDS["own"]

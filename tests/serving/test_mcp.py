@@ -208,14 +208,14 @@ import typer
 from toy_rankers import scoring
 from shortlist.backends.scripted import ScriptedPairScorer
 from shortlist.cli.mcp import mcp
-from shortlist.rerankers import catalog
+from shortlist.rerankers.kinds import KINDS, Made, Order, kind
 
-@catalog.kind("toy")
+@kind("toy")
 def toy(order):
     "Words that are shared."
     print("noise on standard output")
     ranker = scoring()
-    return catalog.Made.of(ranker.policy, ranker.strategy, ranker.policy.scorer)
+    return Made.of(ranker.policy, ranker.strategy, ranker.policy.scorer)
 
 app = typer.Typer()
 app.command()(mcp)

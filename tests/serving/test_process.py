@@ -22,11 +22,11 @@ from pathlib import Path
 from shortlist.backends.cache import cached
 from shortlist.backends.scripted import ScriptedPairScorer
 from shortlist.cli import run
-from shortlist.rerankers import catalog
+from shortlist.rerankers.kinds import KINDS, Made, Order, kind
 from shortlist.rerankers.policies import PairPolicy
 from shortlist.rerankers.strategies import Pointwise
 
-@catalog.kind("scripted")
+@kind("scripted")
 def scripted(order):
     "Takes as long as its model says, in a thread that the interpreter would wait for; notes every pair."
     pool = ThreadPoolExecutor(1)
@@ -37,7 +37,7 @@ def scripted(order):
         return float(len(pair.passage))
     scorer = ScriptedPairScorer(score)
     scorer = scorer if order.store is None else cached(scorer, order.store)
-    return catalog.Made.of(PairPolicy(scorer=scorer), Pointwise(), scorer)
+    return Made.of(PairPolicy(scorer=scorer), Pointwise(), scorer)
 
 sys.exit(run(sys.argv[1:]))
 """

@@ -10,7 +10,7 @@ from rich.table import Table
 from shortlist.backends.models import is_cached, known_models, resolve
 from shortlist.cli import options
 from shortlist.cli.console import note, out, put_json
-from shortlist.rerankers.catalog import describe_kinds
+from shortlist.rerankers.kinds import describe_kinds
 
 
 def models(

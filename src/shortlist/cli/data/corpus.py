@@ -19,7 +19,8 @@ from shortlist.cli.data.common import Rel, Seed, check_any, settings_of, write_m
 from shortlist.data import Collection, open_collection, write_collection
 from shortlist.data.lessons import read_lessons
 from shortlist.errors import InvalidInput
-from shortlist.rerankers.catalog import llm_options, open_reranker
+from shortlist.rerankers.catalog import open_reranker
+from shortlist.rerankers.kinds import llm_options
 from shortlist.rerankers.spec import Options, read_options
 from shortlist.retrieval.bm25 import BM25
 from shortlist.retrieval.open import open_index

@@ -14,7 +14,7 @@ from shortlist.backends.base import Completer, Scorer
 from shortlist.data.lessons import Lesson, Target
 from shortlist.errors import InvalidInput, UnknownName
 from shortlist.rerankers.base import Reranker
-from shortlist.rerankers.catalog import KINDS, Order
+from shortlist.rerankers.kinds import KINDS, Order
 from shortlist.rerankers.spec import Options, read_options
 from shortlist.text.base import PromptBase
 from shortlist.text.groupwise import GroupScores

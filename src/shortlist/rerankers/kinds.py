@@ -1,0 +1,279 @@
+"""The kinds of reranker that can be named, each one function from a model and options to a reranker.
+
+A new kind is one function with :func:`kind` above it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar, cast
+
+from shortlist.backends.base import Backend, Completer, PairScorer, Scorer
+from shortlist.backends.cache import Store, cached
+from shortlist.backends.open import LLM_ENGINES, PAIR_ENGINES, LLMOptions, open_llm, open_pair_scorer, open_scorer
+from shortlist.backends.torch_models import PRECISIONS, Precision
+from shortlist.errors import InvalidInput
+from shortlist.rerankers.base import Policy, Strategy
+from shortlist.rerankers.designs import DESIGNS
+from shortlist.rerankers.mergers import MERGERS
+from shortlist.rerankers.policies import HopPolicy, LabelPolicy, PairPolicy, TextPolicy
+from shortlist.rerankers.spec import Options
+from shortlist.rerankers.strategies import (
+    AllPairs,
+    DynamicK,
+    Groups,
+    Hops,
+    PairwiseSort,
+    Pointwise,
+    SetwiseHeap,
+    SlidingWindow,
+    Tournament,
+    WholeList,
+)
+from shortlist.text.base import LabelPrompt, Prompt, PromptBase
+from shortlist.text.groupwise import GroupScores
+from shortlist.text.listwise import Listwise, ListwiseReasoning
+from shortlist.text.pairwise import PairwiseChoice
+from shortlist.text.pointwise import PointwiseRating, PointwiseYesNo, QueryLikelihood
+from shortlist.text.setwise import SetwiseChoice, SetwiseReasoning
+from shortlist.text.subset import Subset
+from shortlist.types import J
+
+B = TypeVar("B", bound=Backend)
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a kind makes of its options: a policy and a strategy that fit, and the backend that does the work."""
+
+    policy: Policy[Any]
+    strategy: Strategy[Any]
+    backend: Backend
+
+    @classmethod
+    def of(cls, policy: Policy[J], strategy: Strategy[J], backend: Backend) -> Made:
+        """Checked by types: the strategy takes the verdicts that the policy gives."""
+        return cls(policy, strategy, backend)
+
+
+@dataclass
+class Order:
+    """What a kind is built from: the model's name, the options, a cache, and a checkpoint's own prompt."""
+
+    model: str
+    options: Options
+    store: Store | None = None
+    prompt: PromptBase | None = None
+
+    def llm(self) -> Completer:
+        """The model, for completing."""
+        return self._cached(open_llm(self.model, llm_options(self.options)))
+
+    def scorer(self) -> Scorer:
+        """The model, for scoring."""
+        return self._cached(open_scorer(self.model, llm_options(self.options)))
+
+    def pairs(self, model: str | None = None) -> PairScorer:
+        """The model, or another one, as a cross-encoder."""
+        engine = self.options.text("engine", "auto", PAIR_ENGINES)
+        max_length = self.options.maybe_whole("max_length")
+        threads = self.options.maybe_whole("threads")
+        return self._cached(
+            open_pair_scorer(model or self.model, engine=engine, max_length=max_length, threads=threads)
+        )
+
+    def reads_text(self, default: str = "labels") -> bool:
+        """Whether replies are read, rather than the likelihoods of labels."""
+        return self.options.text("read", default, ("labels", "text")) == "text"
+
+    def asking(self, prompt: Prompt[J], completer: Completer) -> TextPolicy[J]:
+        """The policy that reads replies, with its options."""
+        take = self.options
+        return TextPolicy(
+            prompt=self.fitted(prompt),
+            completer=completer,
+            max_tokens=take.maybe_whole("max_tokens"),
+            temperature=take.number("temperature", 0.0),
+            seed=take.maybe_whole("seed"),
+            retries=take.whole("retries", 0),
+            constrain=take.flag("constrain", default=False),
+        )
+
+    def labelling(self, prompt: LabelPrompt[J], scorer: Scorer) -> LabelPolicy[J]:
+        """The policy that reads likelihoods."""
+        return LabelPolicy(prompt=self.fitted(prompt), scorer=scorer)
+
+    def fitted(self, prompt: Any) -> Any:
+        """The checkpoint's prompt if there is one, else this; with ``passage_tokens`` if that is given."""
+        chosen = self.prompt or prompt
+        if self.prompt is not None and type(self.prompt) is not type(prompt):
+            raise InvalidInput(f"the checkpoint's prompt is {self.prompt.kind!r}, which this kind does not ask")
+        tokens = self.options.maybe_whole("passage_tokens")
+        return chosen if tokens is None else dataclasses.replace(chosen, passage_tokens=tokens)
+
+    def _cached(self, backend: B) -> B:
+        return backend if self.store is None else cached(backend, self.store)
+
+
+def llm_options(take: Options) -> LLMOptions:
+    """How to run a language model, from a name's options."""
+    defaults = LLMOptions()
+    return LLMOptions(
+        engine=take.text("engine", defaults.engine, LLM_ENGINES),
+        concurrency=take.maybe_whole("concurrency"),
+        timeout=take.maybe_number("timeout"),
+        context=take.maybe_whole("context"),
+        dtype=cast("Precision", take.text("dtype", defaults.dtype, PRECISIONS)),
+        reuse_prefix=take.flag("reuse_prefix", default=defaults.reuse_prefix),
+    )
+
+
+Kind = Callable[[Order], Made]
+KINDS: dict[str, Kind] = {}
+
+
+def kind(name: str) -> Callable[[Kind], Kind]:
+    """Make a function known as a kind."""
+
+    def keep(function: Kind) -> Kind:
+        KINDS[name] = function
+        return function
+
+    return keep
+
+
+@kind("cross-encoder")
+def cross_encoder(order: Order) -> Made:
+    """Scores each (query, passage) pair with a trained classifier: fast, and the baseline to beat."""
+    scorer = order.pairs()
+    return Made.of(PairPolicy(scorer=scorer), Pointwise(), scorer)
+
+
+@kind("hops")
+def hops(order: Order) -> Made:
+    """A cross-encoder that looks again, with what it found in the question: for questions that take several passages.
+
+    ``hops`` looks in all; the later ones weigh ``hop_weight``, see the found passages' titles and first ``words`` words, and
+    may be another model's: ``later``.
+    """
+    scorer, take = order.pairs(), order.options
+    strategy = Hops(hops=take.whole("hops", 2), weight=take.number("hop_weight", 1.5), words=take.whole("words", 60))
+    policy, later = PairPolicy(scorer=scorer), take.text("later", "")
+    if not later:
+        return Made.of(policy, strategy, scorer)
+    return Made.of(HopPolicy(policy, PairPolicy(scorer=order.pairs(later))), strategy, scorer)
+
+
+@kind("pointwise")
+def pointwise(order: Order) -> Made:
+    """Asks a language model about each passage by itself: ``prompt=yes-no`` or ``rating`` (0–10)."""
+    asked = order.options.text("prompt", "yes-no", ("yes-no", "rating"))
+    reasoning = order.options.flag("reasoning", default=False)
+    scoring = cast("Literal['expected', 'product']", order.options.text("scoring", "expected", ("expected", "product")))
+    if asked != "rating" and (reasoning or "scoring" in order.options.values):
+        raise InvalidInput("reasoning=true and scoring go with prompt=rating")
+    prompt = PointwiseRating(scoring=scoring, reasoning=reasoning) if asked == "rating" else PointwiseYesNo()
+    if order.reads_text("text" if reasoning else "labels"):
+        llm = order.llm()
+        return Made.of(order.asking(prompt, llm), Pointwise(), llm)
+    scorer = order.scorer()
+    return Made.of(order.labelling(prompt, scorer), Pointwise(), scorer)
+
+
+@kind("likelihood")
+def likelihood(order: Order) -> Made:
+    """Scores each passage by how likely a language model finds the query, having read it; needs no instruction model."""
+    scorer = order.scorer()
+    return Made.of(order.labelling(QueryLikelihood(), scorer), Pointwise(), scorer)
+
+
+@kind("pairwise")
+def pairwise(order: Order) -> Made:
+    """Asks which of two passages is better: ``strategy=sort`` or ``all`` pairs, in both orders."""
+    both = order.options.flag("both_orders", default=True)
+    top = order.options.maybe_whole("top")
+    every = order.options.text("strategy", "sort", ("sort", "all")) == "all"
+    strategy = AllPairs(both_orders=both) if every else PairwiseSort(top=top, both_orders=both)
+    if order.reads_text():
+        llm = order.llm()
+        return Made.of(order.asking(PairwiseChoice(), llm), strategy, llm)
+    scorer = order.scorer()
+    return Made.of(order.labelling(PairwiseChoice(), scorer), strategy, scorer)
+
+
+@kind("setwise")
+def setwise(order: Order) -> Made:
+    """Asks which passage of a small set is best, by a heap: the ``top`` are extracted, each from ``children`` + 1.
+
+    ``reasoning=true`` has the model think first (Rank-R1's shape), and reads its replies.
+    """
+    strategy = SetwiseHeap(children=order.options.whole("children", 3), top=order.options.whole("top", 10))
+    if order.options.flag("reasoning", default=False):
+        order.options.text("read", "text", ("text",))  # reasoning is not among the labels
+        llm = order.llm()
+        return Made.of(order.asking(SetwiseReasoning(), llm), strategy, llm)
+    if order.reads_text():
+        llm = order.llm()
+        return Made.of(order.asking(SetwiseChoice(), llm), strategy, llm)
+    scorer = order.scorer()
+    return Made.of(order.labelling(SetwiseChoice(), scorer), strategy, scorer)
+
+
+@kind("listwise")
+def listwise(order: Order) -> Made:
+    """Asks for the order of a window, sliding from the bottom to the top: ``strategy=window``, ``whole``, ``tournament``.
+
+    ``reasoning=true`` has the model think first (REARANK's shape); ``first_stage_scores=true`` shows it the scores.
+    """
+    take = order.options
+    size, stride = take.whole("window", 20), take.maybe_whole("stride")
+    passes, top = take.whole("passes", 1), take.whole("top", 10)
+    shown = take.flag("first_stage_scores", default=False)
+    strategies: dict[str, Callable[[], SlidingWindow | WholeList | Tournament]] = {
+        "window": lambda: SlidingWindow(
+            size=size, stride=max(1, size // 2) if stride is None else stride, passes=passes
+        ),
+        "whole": WholeList,
+        "tournament": lambda: Tournament(size=size, top=top),
+    }
+    strategy = strategies[take.text("strategy", "window", strategies)]()
+    reasoned = take.flag("reasoning", default=False)
+    prompt = ListwiseReasoning(first_stage_scores=shown) if reasoned else Listwise(first_stage_scores=shown)
+    llm = order.llm()
+    return Made.of(order.asking(prompt, llm), strategy, llm)
+
+
+@kind("groupwise")
+def groupwise(order: Order) -> Made:
+    """Asks for a score of every passage of a group; groups overlap, repeat, or share ``anchors``."""
+    take = order.options
+    anchors = take.whole("anchors", 0)
+    repeats = take.whole("repeat", 1)
+    design = take.text("design", "interval" if repeats == 1 else "balanced", DESIGNS)
+    merger = take.text("merger", "anchored" if anchors else "mean", MERGERS)
+    strategy = Groups(
+        size=take.whole("size", 10),
+        repeats=repeats,
+        anchors=anchors,
+        design=DESIGNS[design],
+        merger=MERGERS[merger],
+        seed=take.whole("group_seed", 0),
+    )
+    llm = order.llm()
+    prompt = GroupScores(reasoning=take.flag("reasoning", default=False))
+    return Made.of(order.asking(prompt, llm), strategy, llm)
+
+
+@kind("dynamic")
+def dynamic(order: Order) -> Made:
+    """Asks for the ordered subset of passages that suffices to answer, maybe none (DynamicRAG's shape)."""
+    strategy = DynamicK(size=order.options.whole("window", 20))
+    llm = order.llm()
+    return Made.of(order.asking(Subset(), llm), strategy, llm)
+
+
+def describe_kinds() -> dict[str, str]:
+    """Every kind with the first line of what it does."""
+    return {name: (function.__doc__ or "").strip().splitlines()[0] for name, function in KINDS.items()}
