@@ -10,12 +10,13 @@ to see. Needs playwright (no browser of its own: the system's Chromium is taken,
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import re
 import shutil
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -101,9 +102,11 @@ def cross_encoder(name: str = "cross-encoder", seconds: float = 0.0) -> Reranker
     return Reranker(policy=PairPolicy(scorer=ScriptedPairScorer(score)), strategy=Pointwise(), name=name)
 
 
-def windows(name: str = "reasoning-windows", seconds: float = 0.0) -> Reranker[Any]:
+def windows(
+    name: str = "reasoning-windows", seconds: float = 0.0, latency: Callable[[Any], float] | None = None
+) -> Reranker[Any]:
     """A scripted listwise reranker that reasons."""
-    completer = ScriptedCompleter(_think, latency=lambda _: seconds)
+    completer = ScriptedCompleter(_think, latency=latency or (lambda _: seconds))
     policy = TextPolicy(prompt=ListwiseReasoning(), completer=completer)
     return Reranker(policy=policy, strategy=SlidingWindow(size=4, stride=2), name=name)
 
@@ -114,11 +117,23 @@ def groups(name: str = "group-grades", seconds: float = 0.0) -> Reranker[Any]:
     return Reranker(policy=TextPolicy(prompt=GroupScores(), completer=completer), strategy=Groups(size=4), name=name)
 
 
-def scripted_app(seconds: float = 0.0, **more: Any) -> Any:
-    """An app of scripted models, each call of which takes ``seconds``."""
+def holding(seconds: float, calls: int, released: threading.Event) -> Callable[[Any], float]:
+    """A latency: ``seconds`` for the first ``calls``; those after them wait until ``released`` (a minute at most)."""
+    made = itertools.count()
+
+    def latency(_: Any) -> float:
+        if next(made) >= calls:
+            released.wait(60)
+        return seconds
+
+    return latency
+
+
+def scripted_app(seconds: float = 0.0, latency: Callable[[Any], float] | None = None, **more: Any) -> Any:
+    """An app of scripted models, each call of which takes ``seconds``; ``latency`` is that of the windows."""
     rankers = [
         Served(name="cross-encoder", ranker=Keep(cross_encoder(), LargestGap())),
-        windows(seconds=seconds),
+        windows(seconds=seconds, latency=latency),
         groups(seconds=1.6 * seconds),
     ]
     reader = LLMReader(completer=ScriptedCompleter(_read))
@@ -224,8 +239,12 @@ def take_all(output: Path, demo: Path | None = None, seconds: float = 1.2) -> li
         page.screenshot(path=taken[-1], **more)
 
     with browser() as chromium:
-        with live(scripted_app(seconds)) as address:
-            _stream(chromium, address, shoot)
+        released = threading.Event()  # the run stands still at its fifth window until its picture is taken
+        with live(scripted_app(seconds, holding(seconds, 4, released))) as address:
+            try:
+                _stream(chromium, address, shoot)
+            finally:
+                released.set()
         with live(scripted_app() if demo is None else demo_app(demo)) as address:
             (_scripted if demo is None else _of_demo)(chromium, address, shoot)
     return taken
