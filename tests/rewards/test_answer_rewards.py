@@ -7,12 +7,13 @@ from shortlist.backends.scripted import ScriptedCompleter, ScriptedScorer
 from shortlist.errors import InvalidInput, UnknownName
 from shortlist.reading.base import Reading
 from shortlist.reading.readers import LLMReader
-from shortlist.rewards.answer import GoldLikelihood, ReaderReward
+from shortlist.rewards.answer import GoldLikelihood, HoldsAnswer, ReaderReward
 from shortlist.rewards.base import ObservedReward, WeightedReward
 from shortlist.rewards.custom import FunctionReward, Kept
 from shortlist.rewards.noise import flipped
 from shortlist.testing.rewards import PREFIXES, check_reward
 from shortlist.text.answering import AnswerShort
+from shortlist.types import Document
 
 ANSWERABLE = Reading(query("a", "the Eiffel Tower", "Tour Eiffel"), docs("xy"))
 UNANSWERABLE = Reading(query("u"), docs("xy"))
@@ -53,6 +54,17 @@ def test_what_it_cost_is_booked():
     reward = ReaderReward(reader("x"))
     reward.score([ANSWERABLE, UNANSWERABLE])
     assert (reward.observer.ledger.usage.calls, reward.observer.ledger.usage.prompt_tokens) == (2, 40)
+
+
+def test_whether_the_answer_is_there():
+    asked = query("a", "the Eiffel Tower", "Tour Eiffel")
+    holds = Document(id="h", title="A tower", text="La tour, Eiffel!")
+    parts = Document(id="p", text="A tower that Eiffel built; the eiffel towers above it.")
+    reward = HoldsAnswer()
+    told = reward.score([Reading(asked, shown) for shown in [(), (parts,), (holds,), (parts, holds), (holds, parts)]])
+    assert told == [0.0, 0.0, 1.0, 1.0, 1.0]
+    assert reward.score([Reading(query("u"), (holds,))]) == [None]
+    check_reward(reward)
 
 
 def test_a_reader_that_loses_answers_is_found_out():

@@ -96,3 +96,16 @@ def test_rates_go_up_to_the_peak_and_never_to_nothing(steps, warmup, decay):
 def test_dotted_names_cover_the_recipe():
     names = [name for name, _ in paths(Recipe)]
     assert len(names) == len(set(names)) == len(Recipe().flat())
+
+
+@pytest.mark.parametrize(
+    ("changes", "needs"),
+    [
+        ([], "answers"),
+        (["reward.f1=0", "reward.has_answer=1"], "answers"),
+        (["reward.f1=0", "reward.ndcg=1"], "judgements"),
+        (["reward.f1=0", "reward.recall=1", "objective=supervised"], "judgements"),
+    ],
+)
+def test_what_training_queries_must_have(changes, needs):
+    assert Recipe.of(dict(map(override, changes))).learns_from == needs

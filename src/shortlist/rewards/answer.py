@@ -1,4 +1,4 @@
-"""Rewards of reading: what a reader answers from a prefix, or how likely it finds the gold answer.
+"""Rewards of answers: what a reader answers from a prefix, how likely it finds the gold answer, whether it is there.
 
 One rule about abstaining, SQuAD 2's: on a question that has gold answers an abstention is worth 0; a question without
 any is unanswerable, an abstention is worth 1 and any answer 0. (With ``unanswerable="mask"`` such questions cannot be
@@ -15,7 +15,7 @@ from typing import Final, Literal, TypeAlias
 
 from shortlist.backends.base import Likelihoods, Question, Scorer
 from shortlist.errors import InvalidInput, UnknownName
-from shortlist.metrics import exact_match, token_f1
+from shortlist.metrics import exact_match, sub_em, token_f1
 from shortlist.reading.base import Answer, Reader
 from shortlist.reading.readers import fit
 from shortlist.rewards.base import Ledger, Observation, Observed, Prefix
@@ -174,6 +174,28 @@ class GoldLikelihood(Observed):
         if not seen:
             return 0.0 if answerable else 1.0
         return min(1.0, math.exp(max(seen)))
+
+
+@dataclass(frozen=True)
+class HoldsAnswer:
+    """Whether a passage of the prefix holds a gold answer's words, 0 or 1: no model is asked (DPR's answer recall).
+
+    A question without answers cannot be scored.
+    """
+
+    name: str = "has_answer"
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """From no passage to one or more."""
+        return 0.0, 1.0
+
+    def score(self, prefixes: Sequence[Prefix], /) -> list[float | None]:
+        """Whether each prefix does."""
+        return [self._held(prefix) if prefix.query.answers else None for prefix in prefixes]
+
+    def _held(self, prefix: Prefix) -> float:
+        return max((sub_em(d.full_text, prefix.query.answers) for d in prefix.documents), default=0.0)
 
 
 def _per_token(likelihoods: Likelihoods) -> list[float]:

@@ -67,7 +67,7 @@ def load_data(recipe: Recipe, folder: str | Path) -> TrainingData:
         seed=recipe.seed,
         limit=told.limit,
         dev_limit=recipe.dev.queries,
-        needs="answers" if recipe.asks_reader or recipe.objective == "supervised" else "judgements",
+        needs=recipe.learns_from,
     )
     return following(data, told.found, words=told.words) if told.found else data
 
@@ -129,7 +129,7 @@ def assemble(opened: Opened, *, resume: bool = False, told: Told | None = None) 
         environment=environment,
         development=development,
         publish=lambda name, before, now: publish(opened, name, before, now),
-        labels=opened.data.qrels if not recipe.asks_reader else None,
+        labels=opened.data.qrels if recipe.learns_from == "judgements" else None,
         store=opened.store,
         processes=processes,
     )

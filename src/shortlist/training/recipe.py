@@ -76,6 +76,7 @@ class RewardRecipe:
     f1: float = say(1.0, "weight of the answer's token F1, in [0, 1]")
     em: float = say(0.0, "weight of the answer's exact match, 0 or 1")
     likelihood: float = say(0.0, "weight of the gold answer's likelihood under the reader, in [0, 1]")
+    has_answer: float = say(0.0, "weight of whether a passage holds a gold answer's words, 0 or 1: no reader is asked")
     ndcg: float = say(0.0, "weight of nDCG at sampling.k from the judgements: no reader is asked")
     recall: float = say(0.0, "weight of recall at sampling.k from the judgements")
     passage_cost: float = say(0.0, "weight of −(passages kept)/k")
@@ -205,8 +206,13 @@ class Recipe(RecipeFields):
     @property
     def weights(self) -> dict[str, float]:
         """The parts of the reward that count."""
-        parts = ("f1", "em", "likelihood", "ndcg", "recall", "passage_cost", "token_cost")
+        parts = ("f1", "em", "likelihood", "has_answer", "ndcg", "recall", "passage_cost", "token_cost")
         return {part: weight for part in parts if (weight := getattr(self.reward, part))}
+
+    @property
+    def learns_from(self) -> Literal["answers", "judgements"]:
+        """What every training query must have, and what is right to the supervised objective."""
+        return "answers" if self.asks_reader or "has_answer" in self.weights else "judgements"
 
     @property
     def asks_reader(self) -> bool:

@@ -8,7 +8,7 @@ from shortlist.backends.base import Scorer
 from shortlist.errors import InvalidInput
 from shortlist.reading.base import Reader
 from shortlist.reading.readers import LLMReader
-from shortlist.rewards.answer import GoldLikelihood, ReaderReward
+from shortlist.rewards.answer import GoldLikelihood, HoldsAnswer, ReaderReward
 from shortlist.rewards.base import PrefixReward
 from shortlist.rewards.cost import PassageCost, TokenCost
 from shortlist.rewards.ranking import PrefixNDCG, PrefixRecall
@@ -23,6 +23,7 @@ def reward_parts(recipe: Recipe, reader: Reader | None, qrels: Qrels) -> list[tu
         "f1": lambda: ReaderReward(_need(reader), "f1", unanswerable=told.unanswerable),
         "em": lambda: ReaderReward(_need(reader), "em", unanswerable=told.unanswerable),
         "likelihood": lambda: _likelihood(_need(reader), recipe),
+        "has_answer": HoldsAnswer,
         "ndcg": lambda: PrefixNDCG(qrels, k=most, name="ndcg"),
         "recall": lambda: PrefixRecall(qrels),
         "passage_cost": lambda: PassageCost(scale=most, name="passage_cost"),
