@@ -109,3 +109,11 @@ def test_dotted_names_cover_the_recipe():
 )
 def test_what_training_queries_must_have(changes, needs):
     assert Recipe.of(dict(map(override, changes))).learns_from == needs
+
+
+@pytest.mark.parametrize(
+    ("found", "name"),
+    [(0, "run/best"), (1, '"hops:minilm-l12?later=run/best"'), (2, '"hops:minilm-l12?hops=3&later=run/best"')],
+)
+def test_a_later_look_is_used_as_a_part_of_hops(found, name):
+    assert Recipe.of({"data.found": found}).reranker("run/best") == name

@@ -81,7 +81,7 @@ def rrpo(
         return
     outcome = _train(told, found, output, cache or output / "reader.sqlite", resume=resume)
     if outcome is not None:
-        _publish(output, outcome, as_json=as_json)
+        _publish(told, output, outcome, as_json=as_json)
 
 
 @app.command("export")
@@ -165,12 +165,12 @@ def _check_run(run: Path, *, resume: bool, processes: Processes) -> None:
         raise InvalidInput(f"{run} holds a run already; go on with --resume, or give another --output")
 
 
-def _publish(run: Path, outcome: Outcome, *, as_json: bool) -> None:
+def _publish(recipe: Recipe, run: Path, outcome: Outcome, *, as_json: bool) -> None:
     if as_json:
         told = {"before": dict(outcome.before), "after": dict(outcome.after), "best_step": outcome.best_step}
         put_json({**told, "steps": outcome.steps, "why": outcome.why, "checkpoint": str(best_of(run))})
         return
-    say_outcome(run, outcome, _reading(run))
+    say_outcome(run, outcome, _reading(run), reranker=recipe.reranker(best_of(run)))
 
 
 def _reading(run: Path) -> str:

@@ -95,11 +95,11 @@ def best_of(run: Path) -> Path:
     return run / "checkpoints" / "best"
 
 
-def say_outcome(run: Path, outcome: Outcome, *remarks: str) -> None:
-    """How a run ended, and how to use what it made."""
+def say_outcome(run: Path, outcome: Outcome, *remarks: str, reranker: str = "") -> None:
+    """How a run ended, and how to use what it made: as ``reranker``, or by the checkpoint's folder alone."""
     out.print(f"{outcome.steps} steps ({outcome.why}); the best weights are those of step {outcome.best_step}")
     for name, value in outcome.after.items():
         out.print(f"  dev {name:12} {outcome.before.get(name, float('nan')):.4f} → {value:.4f}")
-    best = best_of(run)
-    for remark in (*remarks, f"use it: shortlist rerank --reranker {best} …, or shortlist serve --reranker {best}"):
+    named = reranker or best_of(run)
+    for remark in (*remarks, f"use it: shortlist rerank --reranker {named} …, or shortlist serve --reranker {named}"):
         note(remark)

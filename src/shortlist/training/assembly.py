@@ -279,6 +279,8 @@ def _card(opened: Opened, before: Measured, now: Measured) -> CardFacts:
         if name in {"reward", "f1", "em", "ndcg@10"} and value == value  # noqa: PLR0124 - not NaN
     )
     told = f"{len(data.train)} training queries of {data.name}, {len(data.dev)} to choose by. {'; '.join(data.notes)}."
+    if recipe.data.found:
+        told += f" It scores what to read beside what was found: open it as {recipe.reranker('path/to/this/folder')}."
     return CardFacts(
         title=recipe.name,
         method=recipe.objective,

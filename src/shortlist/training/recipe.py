@@ -7,6 +7,7 @@ It is read from YAML, changed by ``section.field=value``, and written back whole
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from shortlist.errors import InvalidInput
@@ -208,6 +209,13 @@ class Recipe(RecipeFields):
         """The parts of the reward that count."""
         parts = ("f1", "em", "likelihood", "has_answer", "ndcg", "recall", "passage_cost", "token_cost")
         return {part: weight for part in parts if (weight := getattr(self.reward, part))}
+
+    def reranker(self, checkpoint: str | Path) -> str:
+        """What is given to ``--reranker`` for a checkpoint: its folder, or of a later look the hops that it is part of."""
+        if not self.data.found:
+            return str(checkpoint)
+        hops = f"hops={self.data.found + 1}&" if self.data.found > 1 else ""
+        return f'"hops:{self.model}?{hops}later={checkpoint}"'
 
     @property
     def learns_from(self) -> Literal["answers", "judgements"]:
