@@ -369,11 +369,11 @@ sys.path.insert(0, {tests!r})
 import torch; torch.set_num_threads(1)
 import toy_run
 from pathlib import Path
-from shortlist.training.parallel import Processes
+from shortlist.training.parallel import Processes, leave
 processes = Processes.join()
 overrides = {overrides!r}
 toy_run.train(Path({run!r}), toy_run.recipe(Path({model!r}), *overrides), Path({data!r}), processes=processes)
-torch.distributed.destroy_process_group()
+leave()
 """
 
 

@@ -10,6 +10,7 @@ from tiny_writers import BASE, lessons
 
 from conftest import Signs
 from shortlist.rewards.text import registry
+from shortlist.training.parallel import leave
 from shortlist.training.text.recipe import TextRecipe
 from shortlist.training.text.run import TextRun, lessons_of, train_text
 
@@ -25,3 +26,4 @@ def main(model: str, folder: str, method: str) -> None:
 
 if __name__ == "__main__":
     main(*sys.argv[1:])
+    leave()

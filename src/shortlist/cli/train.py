@@ -72,6 +72,7 @@ def rrpo(
     """
     need_training()
     from shortlist.training.assembly import load_data
+    from shortlist.training.parallel import leave
     from shortlist.training.recipe import Recipe
 
     told = Recipe.read(recipe_path(recipe), changes or [])
@@ -79,7 +80,10 @@ def rrpo(
     if dry_run:
         _plan(told, found)
         return
-    outcome = _train(told, found, output, cache or output / "reader.sqlite", resume=resume)
+    try:
+        outcome = _train(told, found, output, cache or output / "reader.sqlite", resume=resume)
+    finally:
+        leave()
     if outcome is not None:
         _publish(told, output, outcome, as_json=as_json)
 

@@ -151,6 +151,7 @@ def register(app: typer.Typer) -> None:
 
 def _train(told: TextRecipe, found: Divided, data: str, folder: Path, *, resume: bool) -> Outcome:
     from shortlist.evaluation.manifest import environment
+    from shortlist.training.parallel import leave
     from shortlist.training.text.run import TextRun, train_text
 
     with progress("preparing") as bar:
@@ -167,6 +168,7 @@ def _train(told: TextRecipe, found: Divided, data: str, folder: Path, *, resume:
             return train_text(run, resume=resume)
         finally:
             say_report(folder)
+            leave()
 
 
 def _publish(folder: Path, outcome: Outcome, *, as_json: bool) -> None:

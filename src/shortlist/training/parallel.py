@@ -77,3 +77,9 @@ class Processes:
         """Until all are here."""
         if self.world > 1:
             torch.distributed.barrier()
+
+
+def leave() -> None:
+    """Part from the others, at the end of a command: threads that still wait for them would abort the interpreter's exit."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
