@@ -17,8 +17,9 @@ from shortlist.backends.cache import Store
 from shortlist.backends.scripted import ScriptedCompleter, ScriptedPairScorer
 from shortlist.errors import InvalidFile, InvalidInput, UnknownName
 from shortlist.rerankers import kinds, strategies
-from shortlist.rerankers.catalog import CONFIG, open_reranker, save_checkpoint_config
+from shortlist.rerankers.catalog import open_reranker, save_checkpoint_config
 from shortlist.rerankers.compose import Cascade, Keep
+from shortlist.rerankers.configuration import CONFIG
 from shortlist.rerankers.cutoffs import LargestGap, ModelSays, Threshold, TokenBudget, TopK
 from shortlist.rerankers.designs import DESIGNS
 from shortlist.rerankers.drivers import Freely, Rounds
@@ -49,7 +50,7 @@ REQUEST = RerankRequest.of("q?", ["a" * 2, "b" * 3, "c" * 1, "d" * 4])
 
 OPENED = [
     ("cross-encoder:longest", PairPolicy, "Pointwise()"),
-    ("hops:longest?hops=3&words=9", PairPolicy, "Hops(hops=3, weight=1.5, words=9)"),
+    ("hops:longest?hops=3&words=9", PairPolicy, "Hops(hops=3, weight=1.5, words=9, enough=None)"),
     (f"pointwise:{SERVER}", LabelPolicy, "Pointwise()"),
     (f"pointwise:{SERVER}?prompt=rating&scoring=product", LabelPolicy, "Pointwise()"),
     (f"pointwise:{SERVER}?read=text", TextPolicy, "Pointwise()"),
@@ -115,6 +116,14 @@ def test_later_hops_may_be_another_models():
     made = open_reranker("hops:longest?later=shortest")
     assert next(made.rerank([REQUEST])).order == (3, 2, 0, 1)
     assert "shortest" in made.policy.identity
+
+
+def test_a_later_hop_that_learnt_to_stop_sets_the_cutoff(tmp_path):
+    """Lengths are scores: of those left beside the longest (2, 3, 1) two stand above a null document of 1.5."""
+    save_checkpoint_config(tmp_path, "cross-encoder", {"keep": "null:0,0,0,1.5,3"}, None)
+    assert next(open_reranker("hops:longest").rerank([REQUEST])).cutoff is None
+    ranking = next(open_reranker(f"hops:longest?later={tmp_path}").rerank([REQUEST]))
+    assert ranking.cutoff == 3
 
 
 def test_a_weight_without_fusion_is_an_error():

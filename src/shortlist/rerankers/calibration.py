@@ -17,8 +17,8 @@ from typing import Any
 
 from shortlist.errors import InvalidFile
 from shortlist.rerankers.base import Ranker, Reranker
-from shortlist.rerankers.catalog import CONFIG
 from shortlist.rerankers.compose import Cascade, FirstStage, Keep
+from shortlist.rerankers.configuration import CONFIG
 from shortlist.rerankers.merge import in_unit_range
 from shortlist.rerankers.mergers import mean
 from shortlist.rerankers.policies import PairPolicy

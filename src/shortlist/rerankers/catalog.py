@@ -14,14 +14,13 @@ from shortlist.backends.cache import Store
 from shortlist.errors import InvalidFile, InvalidInput, UnknownName
 from shortlist.rerankers.base import Ranker, Reranker
 from shortlist.rerankers.compose import Cascade, Gate, Keep
+from shortlist.rerankers.configuration import CONFIG
 from shortlist.rerankers.cutoffs import parse_rule
 from shortlist.rerankers.drivers import Driver, Freely, Rounds
 from shortlist.rerankers.fusion import METHODS, Fused
 from shortlist.rerankers.kinds import KINDS, Made, Order
 from shortlist.rerankers.spec import Options, Spec, links
 from shortlist.text.base import PromptBase
-
-CONFIG = "reranker_config.json"
 
 
 def open_reranker(name: str, *, store: Store | None = None, on_error: str = "report") -> Ranker:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
 
 from shortlist.backends.base import Backend, Completer, PairScorer, Scorer
@@ -16,6 +17,7 @@ from shortlist.backends.open import LLM_ENGINES, PAIR_ENGINES, LLMOptions, open_
 from shortlist.backends.torch_models import PRECISIONS, Precision
 from shortlist.errors import InvalidInput
 from shortlist.rerankers.base import Policy, Strategy
+from shortlist.rerankers.configuration import stored_null
 from shortlist.rerankers.designs import DESIGNS
 from shortlist.rerankers.mergers import MERGERS
 from shortlist.rerankers.policies import HopPolicy, LabelPolicy, PairPolicy, TextPolicy
@@ -156,11 +158,16 @@ def hops(order: Order) -> Made:
     """A cross-encoder that looks again, with what it found in the question: for questions that take several passages.
 
     ``hops`` looks in all; the later ones weigh ``hop_weight``, see the found passages' titles and first ``words`` words, and
-    may be another model's: ``later``.
+    may be another model's: ``later``. One that learnt when to stop sets the cutoff.
     """
     scorer, take = order.pairs(), order.options
-    strategy = Hops(hops=take.whole("hops", 2), weight=take.number("hop_weight", 1.5), words=take.whole("words", 60))
     policy, later = PairPolicy(scorer=scorer), take.text("later", "")
+    strategy = Hops(
+        hops=take.whole("hops", 2),
+        weight=take.number("hop_weight", 1.5),
+        words=take.whole("words", 60),
+        enough=stored_null(Path(later).expanduser()) if later else None,
+    )
     if not later:
         return Made.of(policy, strategy, scorer)
     return Made.of(HopPolicy(policy, PairPolicy(scorer=order.pairs(later))), strategy, scorer)

@@ -20,7 +20,8 @@ from torch import Tensor
 
 from shortlist.errors import InvalidFile, InvalidInput
 from shortlist.rerankers.calibration import Platt
-from shortlist.rerankers.catalog import CONFIG, save_checkpoint_config
+from shortlist.rerankers.catalog import save_checkpoint_config
+from shortlist.rerankers.configuration import CONFIG
 from shortlist.training.card import CardFacts, Checkpoint, model_card
 from shortlist.training.policy import ScorePolicy
 

@@ -22,7 +22,7 @@ from shortlist.backends.onnx import OnnxCrossEncoder
 from shortlist.backends.torch_models import load_model, load_tokenizer
 from shortlist.backends.transformers import TransformersCrossEncoder
 from shortlist.errors import InvalidFile, InvalidInput, MissingExtra
-from shortlist.rerankers.catalog import CONFIG
+from shortlist.rerankers.configuration import CONFIG
 from shortlist.rerankers.policies import PairPolicy
 from shortlist.training.opening import is_causal
 from shortlist.types import RerankRequest, Slate

@@ -17,8 +17,6 @@ from shortlist.backends.fetching import locked
 from shortlist.backends.models import LocalModel, home, resolve
 from shortlist.backends.torch_models import Device, load_model
 from shortlist.errors import InvalidFile, InvalidInput, MissingExtra
-from shortlist.rerankers.catalog import CONFIG
-from shortlist.rerankers.cutoffs import NullDocument, parse_rule
 from shortlist.training.networks import CrossEncoderNetwork, Network, YesNoNetwork
 
 
@@ -102,19 +100,6 @@ def adapted(model: Any, lora: LoRA) -> Any:
             return peft.get_peft_model(model, config)
     except ValueError as error:
         raise InvalidInput(f"no adapters with targets {lora.targets or 'by default'}: {error}") from error
-
-
-def stored_null(folder: Path) -> NullDocument | None:
-    """The null document of a checkpoint; ``None`` where the folder is none or does not stop."""
-    path = folder / CONFIG
-    if not path.is_file():
-        return None
-    try:
-        keep = json.loads(path.read_text(encoding="utf-8"))["options"].get("keep") or "model"
-    except (ValueError, KeyError, AttributeError, TypeError) as problem:
-        raise InvalidFile(path, f"not a reranker's configuration: {problem}") from problem
-    rule = parse_rule(keep)
-    return rule if isinstance(rule, NullDocument) else None
 
 
 @contextmanager

@@ -21,9 +21,10 @@ from shortlist.backends.models import LocalModel
 from shortlist.backends.store import Store
 from shortlist.backends.torch_models import Device, batches
 from shortlist.errors import InvalidInput, UnknownName
+from shortlist.rerankers.configuration import stored_null
 from shortlist.rerankers.cutoffs import NullDocument
 from shortlist.training.networks import Network, Row, freeze_below, layers_of, prepare_half
-from shortlist.training.opening import LoRA, open_network, stored_null
+from shortlist.training.opening import LoRA, open_network
 from shortlist.training.reference import Reference
 from shortlist.training.trunk import Trunk
 from shortlist.types import RerankRequest

@@ -60,6 +60,24 @@ def test_a_second_hop_finds_what_only_the_first_one_names():
     assert found.ranking.scores == tuple(sorted(found.ranking.scores, reverse=True))
 
 
+def test_the_last_look_alone_says_how_many_follow_what_was_found():
+    texts = ["alien film posters", "alien was made by scott", "scott was by birth from shields", "posters of a film"]
+    request = RerankRequest.of("birthplace of who made alien", texts)
+    seen = []
+
+    def two(ranking):
+        seen.append(ranking)
+        return 2
+
+    for hops, kept in ((2, 3), (3, 4)):
+        assert rank(Hops(hops=hops, enough=two), shared_words, request).ranking.cutoff == kept
+        (looked,) = [ranking.scores for ranking in seen[-1:]]
+        assert looked == tuple(sorted((float(x) for x in looked), reverse=True))
+        assert len(looked) == len(texts) - (hops - 1)
+    assert seen[0].query.found == (request.candidates[1].document,)
+    assert rank(Hops(), shared_words, request).ranking.cutoff is None
+
+
 def test_a_hop_of_no_weight_changes_nothing_but_the_scores():
     request, grade = graded_request(12)
     assert rank(Hops(weight=0.0), scorer(grade), request).ranking.order == (

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, replace
 
 from shortlist.errors import InvalidInput
 from shortlist.rerankers.merge import impute, standardised
@@ -19,11 +19,15 @@ class Hops:
     query alone. The rest is ordered by z(query) + ``weight`` · z(query and what was found), z over the passages that are
     left; with more ``hops`` the next best joins the question. ``words`` of a found passage's text are shown after its
     title. 2n − 1 calls in two rounds for two hops. Scores are the sums; those of found passages stand above the rest's.
+
+    ``enough`` says how many of the rest to keep, from the last look's scores alone (a learnt null document is one of
+    them); the ranking's cutoff is that many after the found ones. Without it nothing is said of how many.
     """
 
     hops: int = 2
     weight: float = 1.5
     words: int = 60
+    enough: Callable[[Ranking], int] | None = None
 
     def __post_init__(self) -> None:
         for name, value, least in (("hops", self.hops, 2), ("words", self.words, 0)):
@@ -37,7 +41,7 @@ class Hops:
         rest, query = list(range(len(request))), request.query
         found: list[int] = []
         first, unjudged = yield from _scored(request, query, rest)
-        scores = list(standardised(first))
+        scores, cutoff = list(standardised(first)), None
         for _ in range(min(self.hops, len(request)) - 1):
             best = max(rest, key=scores.__getitem__)
             found.append(best)
@@ -48,10 +52,13 @@ class Hops:
             plain = standardised([first[i] for i in rest])
             for i, one, other in zip(rest, plain, standardised(again), strict=True):
                 scores[i] = one + self.weight * other
+            if self.enough is not None:
+                looked = replace(request, query=query, candidates=tuple(request.candidates[i] for i in rest))
+                cutoff = len(found) + self.enough(Ranking.by_scores(looked, again))
         top = max((scores[i] for i in rest), default=0.0)
         for place, i in enumerate(reversed(found), start=1):
             scores[i] = top + place
-        return Ranking.by_scores(request, scores, unjudged=unjudged)
+        return Ranking.by_scores(request, scores, unjudged=unjudged, cutoff=cutoff)
 
 
 def follow_up(query: Query, document: Document, *, words: int) -> FollowUp:
