@@ -6,8 +6,8 @@
         --k 3 base=base.trec ours@0=ours-0.trec ours@1=ours-1.trec --output table.json
 
 Systems are TREC runs; NAME@SEED are the seeds of one system, whose queries are averaged before they are compared with the
-first system's. The reader is shown a shortlist in the order of ids: systems differ by what they choose, and what was read
-for one is known for the next. Beside each mean: the paired bootstrap's and the t-test's p against the first system.
+first system's. Of systems named NAME+ each query keeps as many as its reranker said, k at most. The reader is shown a
+shortlist in the order of ids: systems differ by what they choose, and what was read for one is known for the next. Beside each mean: the paired bootstrap's and the t-test's p against the first system.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import numpy as np
 
 from shortlist.api import open_reader
 from shortlist.backends.store import Store
+from shortlist.cli.notes import read_cutoffs
 from shortlist.data import open_collection
 from shortlist.data.requests import requests
 from shortlist.data.trec import read_run
@@ -36,7 +37,7 @@ def main() -> None:
     collection = open_collection(told.data)
     environment = open_environment(told)
     systems = dict(system.split("=", 1) for system in told.systems)
-    rows = {name: measured(told, collection, environment, Path(path)) for name, path in systems.items()}
+    rows = {name: measured(told, collection, environment, name, Path(path)) for name, path in systems.items()}
     table = [compared(name, seeds, rows) for name, seeds in grouped(rows).items()]
     print(
         f"{environment.counters.made} sets read, {environment.counters.saved} known already, k={told.k}, {told.split}"
@@ -68,16 +69,20 @@ def open_environment(told: argparse.Namespace) -> ReaderEnvironment:
     return ReaderEnvironment(WeightedReward(parts), store, key="set", batch=16)
 
 
-def measured(told: argparse.Namespace, collection, environment: ReaderEnvironment, path: Path) -> dict[str, dict]:
+def measured(
+    told: argparse.Namespace, collection, environment: ReaderEnvironment, name: str, path: Path
+) -> dict[str, dict]:
     """F1, EM, nDCG@10, recall at k and passages kept, of each query of one run."""
     asked = list(requests(collection, read_run(path), depth=told.depth, split=told.split))[: told.limit]
-    lists = [(r.query, tuple(c.document for c in r.candidates[: told.k])) for r in asked]
+    cutoffs = read_cutoffs(path) if name.partition("@")[0].endswith("+") else {}
+    most = {r.query.id: min(told.k, cutoffs.get(r.query.id, told.k)) for r in asked}
+    lists = [(r.query, tuple(c.document for c in r.candidates[: most[r.query.id]])) for r in asked]
     levels = environment.evaluate(lists, (told.k,))
     qrels = collection.qrels(told.split) if callable(collection.qrels) else collection.qrels
     told_of = {}
     for i, request in enumerate(asked):
         judged = qrels.get(request.query.id, {})
-        kept = [c.id for c in request.candidates[: told.k]]
+        kept = [c.id for c in request.candidates[: most[request.query.id]]]
         positive = [d for d, grade in judged.items() if grade > 0]
         told_of[request.query.id] = {
             "f1": float(levels.parts["f1"][i, 0]),
@@ -85,6 +90,7 @@ def measured(told: argparse.Namespace, collection, environment: ReaderEnvironmen
             "ndcg@10": ndcg([judged.get(c.id) for c in request.candidates], list(judged.values()), k=10),
             "recall": sum(d in kept for d in positive) / max(1, len(positive)),
             "all": float(all(d in kept for d in positive)),
+            "kept": float(len(kept)),
         }
     return told_of
 
@@ -100,7 +106,7 @@ def compared(name: str, seeds: list[str], rows: dict[str, dict]) -> dict:
     """A system's means over queries and seeds, and what sets it apart from the first."""
     first = rows[next(iter(rows))]
     row = {"system": name, "seeds": len(seeds), "queries": len(first)}
-    for measure in ("f1", "em", "ndcg@10", "recall", "all"):
+    for measure in ("f1", "em", "ndcg@10", "recall", "all", "kept"):
         base = np.array([first[q][measure] for q in first])
         each = np.array([[rows[seed][q][measure] for q in first] for seed in seeds])
         mine = each.mean(0)
