@@ -7,7 +7,8 @@
 
 Systems are TREC runs; NAME@SEED are the seeds of one system, whose queries are averaged before they are compared with the
 first system's. Of systems named NAME+ each query keeps as many as its reranker said, k at most. The reader is shown a
-shortlist in the order of ids: systems differ by what they choose, and what was read for one is known for the next. Beside each mean: the paired bootstrap's and the t-test's p against the first system.
+shortlist in the order of ids: systems differ by what they choose, and what was read for one is known for the next.
+Beside each mean: the paired bootstrap's and the t-test's p against the first system.
 """
 
 from __future__ import annotations
