@@ -77,23 +77,33 @@ def measured(
     asked = list(requests(collection, read_run(path), depth=told.depth, split=told.split))[: told.limit]
     cutoffs = read_cutoffs(path) if name.partition("@")[0].endswith("+") else {}
     most = {r.query.id: min(told.k, cutoffs.get(r.query.id, told.k)) for r in asked}
-    lists = [(r.query, tuple(c.document for c in r.candidates[: most[r.query.id]])) for r in asked]
-    levels = environment.evaluate(lists, (told.k,))
+    read = answers(environment, asked, most)
     qrels = collection.qrels(told.split) if callable(collection.qrels) else collection.qrels
     told_of = {}
-    for i, request in enumerate(asked):
+    for request in asked:
         judged = qrels.get(request.query.id, {})
         kept = [c.id for c in request.candidates[: most[request.query.id]]]
         positive = [d for d, grade in judged.items() if grade > 0]
         told_of[request.query.id] = {
-            "f1": float(levels.parts["f1"][i, 0]),
-            "em": float(levels.parts["em"][i, 0]),
+            **read[request.query.id],
             "ndcg@10": ndcg([judged.get(c.id) for c in request.candidates], list(judged.values()), k=10),
             "recall": sum(d in kept for d in positive) / max(1, len(positive)),
             "all": float(all(d in kept for d in positive)),
             "kept": float(len(kept)),
         }
     return told_of
+
+
+def answers(environment: ReaderEnvironment, asked: list, most: dict[str, int]) -> dict[str, dict[str, float]]:
+    """F1 and EM of each query, from its first ``most`` passages."""
+    told = {}
+    for length in sorted(set(most.values())):
+        some = [request for request in asked if most[request.query.id] == length]
+        lists = [(r.query, tuple(c.document for c in r.candidates[:length])) for r in some]
+        parts = environment.evaluate(lists, (length,)).parts
+        for i, request in enumerate(some):
+            told[request.query.id] = {name: float(parts[name][i, 0]) for name in ("f1", "em")}
+    return told
 
 
 def grouped(rows: dict[str, dict]) -> dict[str, list[str]]:
