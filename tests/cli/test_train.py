@@ -104,7 +104,14 @@ def test_a_reader_that_is_not_there_is_exit_code_5(toy, tmp_path, capsys):
 
 
 def test_recipes_come_along_by_name_and_by_path(toy, tmp_path, capsys):
-    assert {"rrpo-ours", "rrpo-paper", "rrpo-ours-stop", "rrpo-hops", "rrpo-relevance"} <= shipped().keys()
+    assert {
+        "rrpo-ours",
+        "rrpo-paper",
+        "rrpo-ours-stop",
+        "rrpo-hops",
+        "rrpo-hops-stop",
+        "rrpo-relevance",
+    } <= shipped().keys()
     assert train(toy, tmp_path / "run", "http://nowhere", "--dry-run", recipe=str(shipped()["rrpo-paper"])) == 0
     assert train(toy, tmp_path / "run", "http://nowhere", "--dry-run", recipe="rrpo-hours") == 3
     assert "rrpo-ours" in capsys.readouterr().err
