@@ -124,6 +124,11 @@ def test_a_later_hop_that_learnt_to_stop_sets_the_cutoff(tmp_path):
     assert next(open_reranker("hops:longest").rerank([REQUEST])).cutoff is None
     ranking = next(open_reranker(f"hops:longest?later={tmp_path}").rerank([REQUEST]))
     assert ranking.cutoff == 3
+    for bias, kept in ((-1.0, 4), (1.0, 2), (9.0, 1)):
+        made = open_reranker(f"hops:longest?later={tmp_path}&stop_bias={bias}")
+        assert next(made.rerank([REQUEST])).cutoff == kept
+    with pytest.raises(InvalidInput, match=r"stop_bias 1\.0 needs a later look"):
+        open_reranker("hops:longest?later=shortest&stop_bias=1")
 
 
 def test_a_weight_without_fusion_is_an_error():

@@ -18,6 +18,7 @@ from shortlist.backends.torch_models import PRECISIONS, Precision
 from shortlist.errors import InvalidInput
 from shortlist.rerankers.base import Policy, Strategy
 from shortlist.rerankers.configuration import stored_null
+from shortlist.rerankers.cutoffs import NullDocument
 from shortlist.rerankers.designs import DESIGNS
 from shortlist.rerankers.mergers import MERGERS
 from shortlist.rerankers.policies import HopPolicy, LabelPolicy, PairPolicy, TextPolicy
@@ -158,7 +159,7 @@ def hops(order: Order) -> Made:
     """A cross-encoder that looks again, with what it found in the question: for questions that take several passages.
 
     ``hops`` looks in all; the later ones weigh ``hop_weight``, see the found passages' titles and first ``words`` words, and
-    may be another model's: ``later``. One that learnt when to stop sets the cutoff.
+    may be another model's: ``later``. One that learnt when to stop sets the cutoff; ``stop_bias`` has it stop earlier.
     """
     scorer, take = order.pairs(), order.options
     policy, later = PairPolicy(scorer=scorer), take.text("later", "")
@@ -166,11 +167,21 @@ def hops(order: Order) -> Made:
         hops=take.whole("hops", 2),
         weight=take.number("hop_weight", 1.5),
         words=take.whole("words", 60),
-        enough=stored_null(Path(later).expanduser()) if later else None,
+        enough=_learnt_stop(later, take),
     )
     if not later:
         return Made.of(policy, strategy, scorer)
     return Made.of(HopPolicy(policy, PairPolicy(scorer=order.pairs(later))), strategy, scorer)
+
+
+def _learnt_stop(later: str, take: Options) -> NullDocument | None:
+    """The null document of a later look that has one, moved by ``stop_bias``."""
+    null, bias = stored_null(Path(later).expanduser()) if later else None, take.number("stop_bias", 0.0)
+    if null is None and bias:
+        raise InvalidInput(
+            f"{take.owner}: stop_bias {bias} needs a later look that learnt when to stop (policy.stop=true)"
+        )
+    return null and dataclasses.replace(null, bias=null.bias + bias)
 
 
 @kind("pointwise")
