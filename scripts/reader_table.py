@@ -3,12 +3,12 @@
     shortlist rerank --data hotpotqa-distractor --run hotpotqa-distractor/run.trec --reranker runs/ours-0/checkpoints/best \
         --split test --depth 10 --output ours-0.trec
     python scripts/reader_table.py --data hotpotqa-distractor --reader MODEL.gguf?one_line=true --cache reads.sqlite \
-        --k 3 base=base.trec ours@0=ours-0.trec ours@1=ours-1.trec --output table.json
+        --k 1,2,3 base=base.trec ours@0=ours-0.trec ours@1=ours-1.trec --output table.json
 
 Systems are TREC runs; NAME@SEED are the seeds of one system, whose queries are averaged before they are compared with the
 first system's. Of systems named NAME+ each query keeps as many as its reranker said, k at most. The reader is shown a
-shortlist in the order of ids: systems differ by what they choose, and what was read for one is known for the next.
-Beside each mean: the paired bootstrap's and the t-test's p against the first system.
+shortlist best first; with ``--key set`` in the order of ids, so that what was read for one system is oftener known for
+the next. Beside each mean: the paired bootstrap's and the t-test's p against the first system.
 """
 
 from __future__ import annotations
@@ -38,15 +38,23 @@ def main() -> None:
     collection = open_collection(told.data)
     environment = open_environment(told)
     systems = dict(system.split("=", 1) for system in told.systems)
-    rows = {name: measured(told, collection, environment, name, Path(path)) for name, path in systems.items()}
-    table = [compared(name, seeds, rows) for name, seeds in grouped(rows).items()]
-    print(
-        f"{environment.counters.made} sets read, {environment.counters.saved} known already, k={told.k}, {told.split}"
-    )
-    for row in table:
+    ranked = {
+        name: list(requests(collection, read_run(Path(path)), depth=told.depth, split=told.split))[: told.limit]
+        for name, path in systems.items()
+    }
+    read_all(environment, ranked, told.k)
+    print(f"{environment.counters.made} shortlists read, {environment.counters.saved} known already, {told.split}")
+    tables, per_query = [], {}
+    for k in told.k:
+        rows = {name: measured(collection, environment, ranked[name], name, Path(systems[name]), k) for name in systems}
+        tables += [{"k": k, **compared(name, seeds, rows)} for name, seeds in grouped(rows).items()]
+        per_query[k] = rows
+    for row in tables:
         print(json.dumps(row))
     if told.output:
-        told.output.write_text(json.dumps({"arguments": vars(told), "table": table, "per_query": rows}, default=str))
+        told.output.write_text(
+            json.dumps({"arguments": vars(told), "table": tables, "per_query": per_query}, default=str)
+        )
 
 
 def arguments() -> argparse.Namespace:
@@ -56,7 +64,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--split", default="test")
     parser.add_argument("--reader", required=True)
     parser.add_argument("--cache", type=Path)
-    parser.add_argument("--k", type=int, default=3)
+    parser.add_argument("--k", type=lambda words: [int(k) for k in words.split(",")], default=[3], help="1,2,3")
+    parser.add_argument("--key", choices=("ordered", "set"), default="ordered")
     parser.add_argument("--depth", type=int, default=10)
     parser.add_argument("--limit", type=int)
     parser.add_argument("--output", type=Path)
@@ -67,18 +76,27 @@ def open_environment(told: argparse.Namespace) -> ReaderEnvironment:
     reader = open_reader(told.reader)
     parts = tuple((ReaderReward(reader, measure), 1.0) for measure in ("f1", "em"))
     store = Store(told.cache) if told.cache else None
-    return ReaderEnvironment(WeightedReward(parts), store, key="set", batch=16)
+    return ReaderEnvironment(WeightedReward(parts), store, key=told.key, batch=16)
 
 
-def measured(
-    told: argparse.Namespace, collection, environment: ReaderEnvironment, name: str, path: Path
-) -> dict[str, dict]:
+def read_all(environment: ReaderEnvironment, ranked: dict[str, list], ks: list[int]) -> None:
+    """Every shortlist of every system with a fixed k, so that those of one query are read side by side."""
+    asked = [request for name, every in ranked.items() if not keeps_own(name) for request in every]
+    lists = [(request.query, tuple(c.document for c in request.candidates[: max(ks)])) for request in asked]
+    environment.evaluate(lists, ks)
+
+
+def keeps_own(name: str) -> bool:
+    """Whether a system keeps as many as its reranker said."""
+    return name.partition("@")[0].endswith("+")
+
+
+def measured(collection, environment: ReaderEnvironment, asked: list, name: str, path: Path, k: int) -> dict[str, dict]:
     """F1, EM, nDCG@10, recall at k and passages kept, of each query of one run."""
-    asked = list(requests(collection, read_run(path), depth=told.depth, split=told.split))[: told.limit]
-    cutoffs = read_cutoffs(path) if name.partition("@")[0].endswith("+") else {}
-    most = {r.query.id: min(told.k, cutoffs.get(r.query.id, told.k)) for r in asked}
+    cutoffs = read_cutoffs(path) if keeps_own(name) else {}
+    most = {r.query.id: min(k, cutoffs.get(r.query.id, k)) for r in asked}
     read = answers(environment, asked, most)
-    qrels = collection.qrels(told.split) if callable(collection.qrels) else collection.qrels
+    qrels = collection.qrels()
     told_of = {}
     for request in asked:
         judged = qrels.get(request.query.id, {})

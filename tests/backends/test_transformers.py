@@ -154,6 +154,16 @@ def test_beginnings_computed_once_give_the_numbers_of_separate_prompts(backend, 
         assert (found.tokens, found.usage.prompt_tokens) == (wanted.tokens, wanted.usage.prompt_tokens)
 
 
+@pytest.mark.parametrize("batch_tokens", [12, 30, 8192])
+def test_replies_behind_shared_beginnings_are_those_of_separate_prompts(backend, batch_tokens):
+    once = dataclasses.replace(backend, reuse_prefix=True, batch_tokens=batch_tokens)
+    asks = [Ask(messages=question.messages, max_tokens=3 + i) for i, question in enumerate(SHARING)]
+    word = backend.complete(asks[-1:])[0].text.split()[2]
+    asks += [dataclasses.replace(asks[-1], stop=(word,)), *ASKS]
+    drawn = dataclasses.replace(asks[0], temperature=1.0, seed=7)
+    assert once.complete([*asks, drawn]) == backend.complete([*asks, drawn])
+
+
 def test_a_trie_holds_each_beginning_once():
     trie = Trie()
     assert trie.add([5, 6, 7]) == [0, 1, 2]

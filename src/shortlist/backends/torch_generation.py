@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from shortlist.backends import torch_trie
 from shortlist.backends.base import Ask, Completion
 from shortlist.backends.chat_tokens import ChatTokens
 from shortlist.backends.torch_constraint import Held, Holder
@@ -27,19 +29,32 @@ class _Row:
 
 
 def complete(
-    model: Any, tokens: ChatTokens, asks: Sequence[Ask], *, batch_tokens: int, batch_rows: int
+    model: Any,
+    tokens: ChatTokens,
+    asks: Sequence[Ask],
+    *,
+    batch_tokens: int,
+    batch_rows: int,
+    share: bool = False,
 ) -> list[Completion]:
-    """One completion an ask; those of like length share a batch."""
+    """One completion an ask; those of like length share a batch.
+
+    ``share``: greedy replies to neighbouring prompts are written behind one copy of what the prompts have in common.
+    """
     rows = [_Row(ask, tokens.prompt(tokens.render(ask.messages))) for ask in asks]
     limit = int(getattr(model.config, "max_position_embeddings", 0) or 0)
     done: list[Completion | None] = [_too_long(row, limit) for row in rows]
     open_ = [i for i, result in enumerate(done) if result is None]
-    sizes = [len(rows[i].ids) + rows[i].ask.max_tokens for i in open_]
-    for places in batches(sizes, max_tokens=batch_tokens, max_rows=batch_rows):
-        batch = [rows[open_[k]] for k in places]
-        results = halving(lambda b: _generate(model, tokens, b), batch, _failed)
-        for k, completion in zip(places, results, strict=True):
-            done[open_[k]] = completion
+    behind = {i: share and rows[i].ask.temperature == 0 and rows[i].ask.language is None for i in open_}
+    alone, shared = [i for i in open_ if not behind[i]], [i for i in open_ if behind[i]]
+    sizes = [len(rows[i].ids) + rows[i].ask.max_tokens for i in alone]
+    packs = torch_trie.packed([(rows[i].ids, [()]) for i in shared], max_tokens=min(batch_tokens, torch_trie.PACK))
+    work = [(_generate, [alone[k] for k in p]) for p in batches(sizes, max_tokens=batch_tokens, max_rows=batch_rows)]
+    work += [(_write_shared, [shared[k] for k in p]) for p in packs]
+    for write, places in work:
+        results = halving(functools.partial(write, model, tokens), [rows[i] for i in places], _failed)
+        for i, completion in zip(places, results, strict=True):
+            done[i] = completion
     return [completion for completion in done if completion is not None]
 
 
@@ -78,6 +93,17 @@ def _generate(model: Any, tokens: ChatTokens, rows: list[_Row]) -> list[Completi
         )
     replies = out_BT[:, ids_BT.shape[1] :].tolist()
     return [_completion(tokens, row, h, reply, ends) for row, h, reply in zip(rows, held, replies, strict=True)]
+
+
+def _write_shared(model: Any, tokens: ChatTokens, rows: list[_Row]) -> list[Completion]:
+    ends = _end_ids(model, tokens)
+
+    def ended(place: int, reply: Sequence[int]) -> bool:
+        row = rows[place]
+        return reply[-1] in ends or len(reply) >= row.ask.max_tokens or _stopped(tokens, row, reply)
+
+    replies = torch_trie.greedy(model, [row.ids for row in rows], ended)
+    return [_completion(tokens, row, None, reply, ends) for row, reply in zip(rows, replies, strict=True)]
 
 
 def left_padded(torch: Any, rows: Sequence[Sequence[int]], padding: int, device: Any) -> tuple[Any, Any]:
@@ -153,11 +179,16 @@ class _Ender:
         return held.done or held.stuck
 
     def _stopped(self, row: _Row, ids_T: Any) -> bool:  # noqa: N803
-        if not row.ask.stop:
-            return False
-        recent = max(map(len, row.ask.stop)) + 8  # a token is at least a character, save for parts of one
-        tail = self._tokens.text(ids_T[self._start :][-recent:].tolist())
-        return any(stop in tail for stop in row.ask.stop)
+        return bool(row.ask.stop) and _stopped(self._tokens, row, ids_T[self._start :].tolist())
+
+
+def _stopped(tokens: ChatTokens, row: _Row, reply: Sequence[int]) -> bool:
+    """Whether a reply's end has one of its ask's stop texts."""
+    if not row.ask.stop:
+        return False
+    recent = max(map(len, row.ask.stop)) + 8  # a token is at least a character, save for parts of one
+    tail = tokens.text(list(reply[-recent:]))
+    return any(stop in tail for stop in row.ask.stop)
 
 
 def _seed(ask: Ask) -> int:

@@ -1,4 +1,4 @@
-"""Log-likelihoods of labels with transformers, every distinct beginning computed once.
+"""Log-likelihoods and greedy replies with transformers, every distinct beginning computed once.
 
 Prompts that go on from one another (the first one, two, three passages of many shortlists of one query) share most of
 their tokens. Laid out as a trie in one row, each token sees its ancestors alone and has its depth for a position, so that
@@ -9,7 +9,7 @@ rounding of a low precision is another than that of separate rows.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -87,21 +87,67 @@ def log_probs(model: Any, asked: Sequence[Asked]) -> list[list[float]]:
     starts = sorted({node for of_labels in paths for nodes in of_labels for node in nodes[:-1]})
     row_of = {node: row for row, node in enumerate(starts)}
     with torch.inference_mode():
-        sees_TT = torch.from_numpy(trie.sees()).to(model.device)  # noqa: N806
-        bias_TT = torch.zeros(sees_TT.shape, dtype=model.dtype, device=model.device)  # noqa: N806
-        bias_TT.masked_fill_(~sees_TT, torch.finfo(model.dtype).min)
-        logits_RV = model(  # noqa: N806
-            input_ids=torch.tensor([trie.tokens], device=model.device),
-            attention_mask=bias_TT[None, None],
-            position_ids=torch.tensor([trie.depths], device=model.device),
-            use_cache=False,
-            logits_to_keep=torch.tensor(starts, device=model.device),
-        ).logits[0]
+        logits_RV = _read(model, trie, trie.sees(), starts, use_cache=False).logits[0]  # noqa: N806
         steps = [(row_of[a], trie.tokens[b]) for of_labels in paths for nodes in of_labels for a, b in _steps(nodes)]
         rows = torch.tensor([row for row, _ in steps], device=model.device)
         ids = torch.tensor([token for _, token in steps], device=model.device)
         each = iter((logits_RV[rows, ids].float() - logits_RV.float().logsumexp(-1)[rows]).tolist())
     return [[sum(next(each) for _ in _steps(nodes)) for nodes in of_labels] for of_labels in paths]
+
+
+def greedy(
+    model: Any, prompts: Sequence[Sequence[int]], ended: Callable[[int, Sequence[int]], bool]
+) -> list[list[int]]:
+    """The likeliest reply to every prompt, token by token, all in one row: one copy of the keys that prompts share.
+
+    ``ended(place, reply)`` says after each token whether a reply is at its end.
+    """
+    torch = import_torch()
+    trie = Trie()
+    lasts = [trie.add(prompt)[-1] for prompt in prompts]
+    sees_TT = trie.sees()  # noqa: N806
+    sees_NK = sees_TT[lasts]  # noqa: N806 - what each prompt's next token sees of the keys so far
+    replies: list[list[int]] = [[] for _ in prompts]
+    open_ = list(range(len(prompts)))
+    with torch.inference_mode():
+        out = _read(model, trie, sees_TT, lasts, use_cache=True)
+        while True:
+            for place, token in zip(open_, out.logits[0].argmax(-1).tolist(), strict=True):
+                replies[place].append(token)
+            open_ = [place for place in open_ if not ended(place, replies[place])]
+            if not open_:
+                return replies
+            own_NM = np.arange(len(prompts))[:, None] == np.array(open_)[None]  # noqa: N806
+            sees_NK = np.concatenate([sees_NK, own_NM], axis=1)  # noqa: N806
+            out = model(
+                input_ids=torch.tensor([[replies[place][-1] for place in open_]], device=model.device),
+                attention_mask=_bias(model, sees_NK[open_]),
+                position_ids=torch.tensor(
+                    [[len(prompts[place]) + len(replies[place]) - 1 for place in open_]], device=model.device
+                ),
+                past_key_values=out.past_key_values,
+                use_cache=True,
+            )
+
+
+def _read(model: Any, trie: Trie, sees_TT: npt.NDArray[np.bool_], wanted: Sequence[int], *, use_cache: bool) -> Any:  # noqa: N803
+    """The model's output for a trie, with the logits of the ``wanted`` nodes."""
+    torch = import_torch()
+    return model(
+        input_ids=torch.tensor([trie.tokens], device=model.device),
+        attention_mask=_bias(model, sees_TT),
+        position_ids=torch.tensor([trie.depths], device=model.device),
+        use_cache=use_cache,
+        logits_to_keep=torch.tensor(wanted, device=model.device),
+    )
+
+
+def _bias(model: Any, sees_QK: npt.NDArray[np.bool_]) -> Any:  # noqa: N803
+    """What is added to attention (1 × 1 × queries × keys): nothing where a query sees a key."""
+    torch = import_torch()
+    seen_QK = torch.from_numpy(sees_QK).to(model.device)  # noqa: N806
+    bias_QK = torch.zeros(seen_QK.shape, dtype=model.dtype, device=model.device)  # noqa: N806
+    return bias_QK.masked_fill_(~seen_QK, torch.finfo(model.dtype).min)[None, None]
 
 
 def _paths(trie: Trie, question: Asked) -> list[list[int]]:

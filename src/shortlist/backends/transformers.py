@@ -77,9 +77,9 @@ class TransformersBackend(_TorchModel):
     ``model``: a hub id, a folder with safetensors, a GGUF file (dequantised) or a catalog name. ``adapter``: a folder
     with a LoRA adapter, merged into the weights. ``batch_tokens``: rows × (prompt and reply) in one batch. Models
     without a chat template read the messages' texts joined by blank lines. ``Ask.language`` is held to exactly, for any
-    number of passages; ``Ask.schema`` is not honoured. ``reuse_prefix``: the likelihoods of prompts that begin alike are
-    computed as a trie, each common beginning once. Sampling draws from a generator per ask, so that a seed gives the
-    same reply in any batch.
+    number of passages; ``Ask.schema`` is not honoured. ``reuse_prefix``: prompts that begin alike (likelihoods,
+    greedy replies) are computed as a trie, each common beginning once. Sampling draws from a generator per ask, so that a
+    seed gives the same reply in any batch.
     """
 
     _: KW_ONLY
@@ -107,7 +107,10 @@ class TransformersBackend(_TorchModel):
         """One completion an ask; an ask longer than the model takes has its error set."""
         with self._lock:
             model, tokens = self.load()
-            return complete(model, tokens, asks, batch_tokens=self.batch_tokens, batch_rows=self.batch_rows)
+            share = self.reuse_prefix and self._check_trie(model)
+            return complete(
+                model, tokens, asks, batch_tokens=self.batch_tokens, batch_rows=self.batch_rows, share=share
+            )
 
     def likelihoods(self, questions: Sequence[Question], /) -> list[Likelihoods]:
         """One result a question, exact for labels of any length."""
