@@ -1,12 +1,15 @@
 import dataclasses
+import json
 import logging
 import math
+import shutil
 import sys
 
 import numpy as np
 import pytest
 import tiny
 
+from shortlist.backends import torch_generation
 from shortlist.backends.base import Ask, Completer, Cuts, Pair, PairScorer, Question, Scorer
 from shortlist.backends.dequantise import dequantise_minilm
 from shortlist.backends.torch_models import batches, halving
@@ -155,13 +158,31 @@ def test_beginnings_computed_once_give_the_numbers_of_separate_prompts(backend, 
 
 
 @pytest.mark.parametrize("batch_tokens", [12, 30, 8192])
-def test_replies_behind_shared_beginnings_are_those_of_separate_prompts(backend, batch_tokens):
+def test_replies_behind_shared_beginnings_are_those_of_separate_prompts(backend, batch_tokens, monkeypatch):
+    alone, generate = [], torch_generation._generate
     once = dataclasses.replace(backend, reuse_prefix=True, batch_tokens=batch_tokens)
     asks = [Ask(messages=question.messages, max_tokens=3 + i) for i, question in enumerate(SHARING)]
     word = backend.complete(asks[-1:])[0].text.split()[2]
     asks += [dataclasses.replace(asks[-1], stop=(word,)), *ASKS]
     drawn = dataclasses.replace(asks[0], temperature=1.0, seed=7)
-    assert once.complete([*asks, drawn]) == backend.complete([*asks, drawn])
+    with monkeypatch.context() as patch:
+        patch.setattr(torch_generation, "_generate", lambda *told: alone.append(told[2]) or generate(*told))
+        found = once.complete([*asks, drawn])
+    assert [row.ask for rows in alone for row in rows] == [drawn]
+    assert found == backend.complete([*asks, drawn])
+
+
+def test_greedy_is_greedy_whatever_the_model_s_folder_wants(folder, tmp_path):
+    plain, told = tmp_path / "plain", tmp_path / "told"
+    for copy in (plain, told):
+        shutil.copytree(folder, copy)
+    (told / "generation_config.json").write_text(json.dumps({"repetition_penalty": 9.0, "no_repeat_ngram_size": 1}))
+    replies = [
+        [reply.text for reply in TransformersBackend(copy, device="cpu", reuse_prefix=share).complete(ASKS)]
+        for copy in (plain, told)
+        for share in (False, True)
+    ]
+    assert replies == [replies[0]] * 4
 
 
 def test_a_trie_holds_each_beginning_once():
@@ -177,6 +198,7 @@ def test_packs_keep_the_order_and_the_budget():
     asked = [([1, 2, 3], [[4]]), ([1, 2, 3], [[5]]), ([9, 9, 9], [[1]]), ([7] * 20, [[1]])]
     assert packed(asked, max_tokens=5) == [[0, 1], [2], [3]]
     assert packed(asked, max_tokens=100) == [[0, 1, 2, 3]]
+    assert packed(asked, max_tokens=100, replies=[10, 10, 10, 10], room=26) == [[0, 1], [2], [3]]
 
 
 def test_beginnings_are_shared_only_where_that_is_tested(backend):

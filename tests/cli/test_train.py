@@ -40,6 +40,10 @@ def test_three_commands_from_files_to_a_checkpoint_in_use(toy, tmp_path, capsys)
         assert train(toy, tmp_path / "run", server.url, "--json") == 0
     told = json.loads(capsys.readouterr().out)
     assert told["steps"] == 4
+    reader = told["reader"]
+    assert reader["made"] > 0
+    assert reader["saved_share"] == reader["saved"] / (reader["made"] + reader["saved"]) > 0.3
+    assert 0 < reader["busy"] <= 1
     checkpoint = told["checkpoint"]
     out = tmp_path / "out.trec"
     job = ["rerank", "--data", str(data), "--run", str(data / "run.first.trec"), "--reranker", checkpoint]
@@ -48,6 +52,14 @@ def test_three_commands_from_files_to_a_checkpoint_in_use(toy, tmp_path, capsys)
     assert {"recipe.yaml", "manifest.json", "metrics.jsonl", "costs.jsonl", "report.html", "checkpoints", "state"} <= {
         path.name for path in (tmp_path / "run").iterdir()
     }
+
+
+def test_a_server_s_likelihoods_are_not_trained_on(toy, tmp_path, capsys):
+    """It shows its own reply alone: gold answers that it finds unlikely would be masked, and nobody would be told."""
+    with serve(colour) as server:
+        assert train(toy, tmp_path / "run", server.url, "reward.likelihood=0.5") == 3
+        assert not server.seen
+    assert "reward.likelihood=0 reward.f1=1" in capsys.readouterr().err.replace("\n", " ")
 
 
 def test_an_interrupted_run_goes_on(toy, tmp_path, capsys, monkeypatch):

@@ -156,6 +156,13 @@ def test_flips_are_a_fixed_share():
     assert flipped(ReaderReward(reader("gold")), 0.0).score(prefixes) == [1.0] * 2000
 
 
+def test_the_parts_of_a_noisy_reward_are_wrong_together():
+    one, other = (flipped(ReaderReward(reader("gold"), part), 0.5) for part in ("f1", "em"))
+    prefixes = [Reading(query(str(i), "gold"), docs("x")) for i in range(50)]
+    assert one.score(prefixes) == other.score(prefixes)
+    assert set(one.score(prefixes)) == {0.0, 1.0}
+
+
 def test_a_flipped_level_is_mirrored_within_the_bounds():
     reward = flipped(FunctionReward(lambda _: 1.0, "f", bounds=(-1.0, 4.0)), 1.0)
     assert reward.score(PREFIXES[:1]) == [2.0]

@@ -17,7 +17,7 @@ import toy_run
 
 from shortlist.errors import BackendError, InvalidFile, InvalidInput, UnknownName
 from shortlist.rerankers.catalog import open_reranker
-from shortlist.training.assembly import _calibration
+from shortlist.training.assembly import _calibration, assemble
 from shortlist.training.development import Development, Measured
 from shortlist.training.guards import Guards, TrainingStopped, stopped_by
 from shortlist.training.log import read_metrics
@@ -87,10 +87,11 @@ def test_it_learns(toy, tmp_path):
     assert sum(rewards[-8:]) / 8 > sum(rewards[:8]) / 8 + 0.15
 
 
-@pytest.mark.parametrize("objective", ["dpo", "distil", "supervised"])
+@pytest.mark.parametrize("objective", ["dpo", "list_mle", "distil", "supervised"])
 def test_the_other_objectives_go_through_the_same_loop(toy, tmp_path, objective):
     outcome = train(toy, tmp_path / "run", f"objective={objective}", "optimiser.steps=4")
     assert outcome.steps == 4
+    assert any(line["norm"] > 0 for line in read_metrics(tmp_path / "run") if "norm" in line)
     assert (tmp_path / "run" / "checkpoints" / "best" / "model.safetensors").exists()
 
 
@@ -283,6 +284,32 @@ def test_a_spent_budget_ends_the_run_with_what_was_learnt(toy, tmp_path):
     assert (tmp_path / "run" / "checkpoints" / "best").is_dir()
 
 
+def test_a_budget_that_the_filter_alone_would_spend_is_told_at_once(toy, tmp_path):
+    with pytest.raises(InvalidInput, match=r"up to 4 shortlists of each of 12 .* raise reward\.budget"):
+        train(toy, tmp_path / "run", "reward.budget=3")
+
+
+def test_only_the_compared_list_is_read_beside_the_samples(toy, tmp_path):
+    """So that objectives and baselines that compare with none have the whole budget for their samples."""
+    asked = {}
+    for name, more in {"mixed": (), "none": ("credit.baseline=none",), "dpo": ("objective=dpo",)}.items():
+        train(toy, tmp_path / name, "data.solvable=false", "optimiser.steps=1", *more)
+        costs = [json.loads(line) for line in (tmp_path / name / "costs.jsonl").read_text().splitlines()]
+        asked[name] = sum(cost["made"] + cost["saved"] for cost in costs)
+    assert asked == {"mixed": 4 * 5 * 2, "none": 4 * 4 * 2, "dpo": 4 * 4 * 2}
+
+
+def test_a_noisy_supervisor_is_wrong_as_a_whole_and_dev_is_not(toy, tmp_path):
+    data, model = toy
+    told = toy_run.recipe(model, "reward.noise=1.0", "reward.em=1", "reward.passage_cost=0.1")
+    task = assemble(toy_run.opened(tmp_path / "run", told, data))
+    shown = [(request.query, (request.candidates[0].document,)) for request in task.requests]
+    noisy, true = (e.evaluate(shown, [1]).parts for e in (task.environment, task.development.environment))
+    assert (noisy["f1"] == 1 - true["f1"]).all()
+    assert (noisy["em"] == 1 - true["em"]).all()
+    assert (noisy["passage_cost"] == true["passage_cost"]).all()
+
+
 def test_nan_ends_the_run_before_it_reaches_the_weights(toy, tmp_path, monkeypatch):
     from shortlist.training import rrpo
 
@@ -294,7 +321,7 @@ def test_nan_ends_the_run_before_it_reaches_the_weights(toy, tmp_path, monkeypat
         return real(self, step, batch)
 
     monkeypatch.setattr(rrpo.Trainer, "_learn", spoilt)
-    with pytest.raises(TrainingStopped, match="step 5: the loss is nan"):
+    with pytest.raises(TrainingStopped, match=r"step 5: the loss is nan.* start anew with a lower optimiser\.lr"):
         train(toy, tmp_path / "run")
     monkeypatch.undo()
     assert train(toy, tmp_path / "run", resume=True).steps == 12

@@ -7,7 +7,7 @@ import torch
 from tiny_writers import lessons
 
 from shortlist.text import GroupScores
-from shortlist.training.text.models import evaluating, open_text_model
+from shortlist.training.text.models import autocast, evaluating, open_text_model
 from shortlist.training.text.packed import packed_logps, target_logps
 from shortlist.training.text.recipe import ModelRecipe
 from shortlist.training.text.rows import Renderer
@@ -70,6 +70,18 @@ def test_sampler_trainer_and_a_plain_forward_pass_agree(opened, prompts):
         assert packed[i, :n].tolist() == pytest.approx(plain.tolist(), abs=TOLERANCE)
         assert (packed[i, n:] == 0).all()
         assert (entropy[i, :n] > 0).all()
+
+
+def test_in_half_precision_sampler_and_trainer_agree_too(request, prompts):
+    opened = open_text_model(request.getfixturevalue("llama"), ModelRecipe(autocast="bfloat16"))
+    replies, sampled = drawn(opened, prompts, seeds(0, 1, range(5)), precision="bfloat16")
+    ids, mask, reply = batch(opened, prompts, replies)
+    with autocast("cpu", "bfloat16"):
+        packed, _ = packed_logps(opened.model, ids, mask, reply, temperature=0.7)
+    exact = plain_logps(opened, prompts, replies, 0.7)
+    for i, told in enumerate(sampled):
+        assert told == pytest.approx(packed[i, : len(told)].tolist(), abs=0.05)
+    assert any(abs(a - b) > TOLERANCE for i, told in enumerate(sampled) for a, b in zip(told, exact[i], strict=True))
 
 
 def test_packing_has_the_gradient_of_single_rows(opened, prompts):

@@ -106,7 +106,10 @@ class Completer(Backend, Protocol):
 
 @runtime_checkable
 class Scorer(Backend, Protocol):
-    """Tells the log-likelihoods of fixed replies."""
+    """Tells the log-likelihoods of fixed replies.
+
+    One that has ``whole_labels = False`` sees a reply of several tokens only as far as its own reply runs along it.
+    """
 
     def likelihoods(self, questions: Sequence[Question], /) -> list[Likelihoods]:
         """One result a question."""

@@ -15,7 +15,7 @@ import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from shortlist.backends.base import Ask, Completion, Likelihoods, Question
 from shortlist.backends.http import CallFailed, JsonEndpoint, Reply, together
@@ -59,6 +59,8 @@ class OpenAIBackend:
     and vLLM allow by default, llama.cpp shows as many as asked for. ``extra_body`` is merged into every request.
     Thread-safe; nothing is connected before the first call.
     """
+
+    whole_labels: ClassVar[bool] = False
 
     model: str
     base_url: str = "https://api.openai.com/v1"

@@ -19,6 +19,9 @@ _UNSPEAKABLE = (
     "this model's tokenizer cannot spell the form that the reply is held to; leave constrain out, or use another model"
 )
 
+_PLAIN = {"repetition_penalty": 1.0, "no_repeat_ngram_size": 0, "min_length": 0, "min_new_tokens": 0}
+"""What a model's folder may ask for and we do not: greedy means the likeliest token."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Row:
@@ -48,7 +51,12 @@ def complete(
     behind = {i: share and rows[i].ask.temperature == 0 and rows[i].ask.language is None for i in open_}
     alone, shared = [i for i in open_ if not behind[i]], [i for i in open_ if behind[i]]
     sizes = [len(rows[i].ids) + rows[i].ask.max_tokens for i in alone]
-    packs = torch_trie.packed([(rows[i].ids, [()]) for i in shared], max_tokens=min(batch_tokens, torch_trie.PACK))
+    packs = torch_trie.packed(
+        [(rows[i].ids, [()]) for i in shared],
+        max_tokens=min(batch_tokens, torch_trie.PACK),
+        replies=[rows[i].ask.max_tokens for i in shared],
+        room=batch_tokens,
+    )
     work = [(_generate, [alone[k] for k in p]) for p in batches(sizes, max_tokens=batch_tokens, max_rows=batch_rows)]
     work += [(_write_shared, [shared[k] for k in p]) for p in packs]
     for write, places in work:
@@ -78,6 +86,7 @@ def _generate(model: Any, tokens: ChatTokens, rows: list[_Row]) -> list[Completi
         do_sample=False,  # sampling is in the processor, so that each row has its own generator
         pad_token_id=tokens.padding,
         eos_token_id=ends or None,
+        **_PLAIN,
     )
     sampler = [_Sampler(torch, rows, model.device)] if any(row.ask.temperature > 0 for row in rows) else []
     held = [tokens.constraints.held(row.ask.language, row.ask.max_tokens, ends) for row in rows]

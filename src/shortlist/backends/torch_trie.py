@@ -65,15 +65,21 @@ Asked = tuple[Sequence[int], Sequence[Sequence[int]]]
 """A prompt's token ids, and those of each label as it follows the prompt."""
 
 
-def packed(asked: Sequence[Asked], *, max_tokens: int) -> list[list[int]]:
-    """Positions, in order, in packs whose tries hold at most ``max_tokens`` (a single larger question: one of its own)."""
+def packed(
+    asked: Sequence[Asked], *, max_tokens: int, replies: Sequence[int] | None = None, room: int = 0
+) -> list[list[int]]:
+    """Positions, in order, in packs whose tries hold at most ``max_tokens`` (a single larger question: one of its own).
+
+    With ``replies``, tokens to be written behind each question, trie and replies together have ``room``.
+    """
     packs: list[list[int]] = []
-    trie = Trie()
+    trie, written = Trie(), 0
     for place, question in enumerate(asked):
         _paths(trie, question)
-        if not packs or len(trie) > max_tokens:
+        written += replies[place] if replies else 0
+        if not packs or len(trie) > max_tokens or (replies and len(trie) + written > room):
             packs.append([])
-            trie = Trie()
+            trie, written = Trie(), replies[place] if replies else 0
             _paths(trie, question)
         packs[-1].append(place)
     return packs

@@ -172,27 +172,39 @@ def _check_run(run: Path, *, resume: bool, processes: Processes) -> None:
 def _publish(recipe: Recipe, run: Path, outcome: Outcome, *, as_json: bool) -> None:
     if as_json:
         told = {"before": dict(outcome.before), "after": dict(outcome.after), "best_step": outcome.best_step}
-        put_json({**told, "steps": outcome.steps, "why": outcome.why, "checkpoint": str(best_of(run))})
+        put_json(
+            {**told, "steps": outcome.steps, "why": outcome.why, "checkpoint": str(best_of(run)), "reader": _costs(run)}
+        )
         return
     say_outcome(run, outcome, _reading(run), reranker=recipe.reranker(best_of(run)))
 
 
-def _reading(run: Path) -> str:
-    """What was asked of the reader and what was not, over all the times that the run was gone on with."""
+def _costs(run: Path) -> dict[str, float]:
+    """What was asked of the reader and what was not, over all the times that the run was gone on with.
+
+    ``saved_share`` is of all readings wanted, ``busy`` the reader's share of the steps' time.
+    """
     from shortlist.training.log import COSTS
 
     costs = [cost for _, cost in read_jsonl(run / COSTS)]
     made, saved, reading, seconds = (sum(c[name] for c in costs) for name in ("made", "saved", "reading", "seconds"))
-    share = saved / (made + saved) if made + saved else 0.0
-    busy = reading / seconds if seconds else 0.0
-    return f"reader: {made} readings asked for, {saved} saved by the cache ({share:.0%}); busy {busy:.0%} of the steps' time"
+    told = {"made": made, "saved": saved, "saved_share": saved / (made + saved) if made + saved else 0.0}
+    return {**told, "busy": reading / seconds if seconds else 0.0}
+
+
+def _reading(run: Path) -> str:
+    told = _costs(run)
+    saved = f"{told['saved']} saved by the cache ({told['saved_share']:.0%})"
+    return f"reader: {told['made']} readings asked for, {saved}; busy {told['busy']:.0%} of the steps' time"
 
 
 def _plan(told: Recipe, found: TrainingData) -> None:
     """What a run would do."""
+    from shortlist.training.objectives import METHODS
+
     out.print(told.text(), end="")
     note(f"{len(found.train)} queries to learn from, {len(found.dev)} to choose by; {'; '.join(found.notes)}")
-    if told.asks_reader and told.objective in {"rrpo", "dpo"}:
+    if told.asks_reader and METHODS[told.objective].reads == "lists":
         budget = "no budget" if told.reward.budget is None else f"a budget of {told.reward.budget:,}"
         note(
             f"at most {_readings(told, len(found.train)):,} readings to learn from (what comes again is saved), {budget}"
@@ -201,9 +213,12 @@ def _plan(told: Recipe, found: TrainingData) -> None:
 
 def _readings(told: Recipe, queries: int) -> int:
     """The most there can be: of the samples and of greedy lists at every step, and of the filter before."""
-    sampling, empty = told.sampling, told.policy.stop or told.credit.form == "marginal"
-    lists = sampling.samples + 1 + (told.credit.baseline == "current")
-    steps = told.optimiser.steps * told.optimiser.queries * lists * (sampling.k + empty)
+    from shortlist.training.experience import lists_a_query
+    from shortlist.training.objectives import credit_of
+
+    sampling, credit = told.sampling, credit_of(told)
+    prefixes = lists_a_query(sampling, credit) * (sampling.k + (told.policy.stop or credit.form == "marginal"))
+    steps = told.optimiser.steps * told.optimiser.queries * prefixes
     kinds = bool(told.weights.keys() & {"f1", "em"}) + ("likelihood" in told.weights)
     return kinds * (steps + queries * told.data.solvable_samples * told.data.solvable)
 

@@ -155,6 +155,11 @@ class GoldLikelihood(Observed):
         _check_rule(self.unanswerable)
         if self.max_golds < 1:
             raise InvalidInput(f"max_golds is {self.max_golds}; give 1 or more")
+        if not getattr(self.scorer, "whole_labels", True):
+            raise InvalidInput(
+                f"{self.scorer.identity} shows only what it would say itself, and not how likely a gold answer is; leave"
+                " the likelihood out (reward.likelihood=0 reward.f1=1), or take a reader that runs here"
+            )
 
     @property
     def bounds(self) -> tuple[float, float]:

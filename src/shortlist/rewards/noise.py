@@ -19,7 +19,8 @@ def flipped(reward: PrefixReward, rate: float, seed: int = 0) -> Flipped:
 class Flipped:
     """A reward of which a share ``rate`` of the prefixes has its level mirrored: ``lowest + highest - level``.
 
-    Which ones is decided by ``seed``, the query's and the passages' ids: the same each time it is asked. Make it with
+    Which ones is decided by ``seed``, the query's and the passages' ids: the same each time it is asked, and the same for
+    all parts of a reward, whose supervisor is then wrong as a whole. Make it with
     :func:`flipped`, so that an environment goes on sharing what the reward's model said.
     """
 
@@ -54,7 +55,7 @@ class Flipped:
 
     def _draw(self, prefix: Prefix) -> float:
         """A number from 0 to below 1 that belongs to the prefix."""
-        told = repr((self.seed, self.name, prefix.query.id, [document.id for document in prefix.documents]))
+        told = repr((self.seed, prefix.query.id, [document.id for document in prefix.documents]))
         return int.from_bytes(hashlib.sha256(told.encode("utf-8", "backslashreplace")).digest()[:7]) / 256**7
 
 

@@ -10,11 +10,12 @@ from typing import Any
 
 from shortlist.backends.store import Store
 from shortlist.data.files import atomic_writer
-from shortlist.errors import InvalidFile, InvalidInput
+from shortlist.errors import BudgetSpent, InvalidFile, InvalidInput
 from shortlist.reading.base import Reader
 from shortlist.rerankers.calibration import Platt
 from shortlist.rewards.answer import ReaderReward
-from shortlist.rewards.base import WeightedReward
+from shortlist.rewards.base import PrefixReward, WeightedReward
+from shortlist.rewards.cost import PassageCost, TokenCost
 from shortlist.rewards.counters import Streak
 from shortlist.rewards.environment import ReaderEnvironment
 from shortlist.rewards.noise import flipped
@@ -102,10 +103,8 @@ def assemble(opened: Opened, *, resume: bool = False, told: Told | None = None) 
         check_run(opened, resume=resume)
     processes.wait()
     parts, streak = reward_parts(recipe, opened.reader, opened.data.qrels), Streak()
-    noisy = [
-        (flipped(part, recipe.reward.noise, recipe.seed), w) if recipe.reward.noise else (part, w) for part, w in parts
-    ]
-    environment = _environment(opened, WeightedReward(tuple(noisy)), streak, budget=recipe.reward.budget)
+    noisy = tuple((_noisy(part, recipe), weight) for part, weight in parts)
+    environment = _environment(opened, WeightedReward(noisy), streak, budget=recipe.reward.budget)
     more = (
         [ReaderReward(opened.reader, m, unanswerable=recipe.reward.unanswerable) for m in ("f1", "em")]
         if opened.reader and recipe.asks_reader
@@ -133,6 +132,13 @@ def assemble(opened: Opened, *, resume: bool = False, told: Told | None = None) 
         store=opened.store,
         processes=processes,
     )
+
+
+def _noisy(part: PrefixReward, recipe: Recipe) -> PrefixReward:
+    """The part as a noisy supervisor tells it; what a passage costs is no matter of opinion."""
+    if not recipe.reward.noise or isinstance(part, PassageCost | TokenCost):
+        return part
+    return flipped(part, recipe.reward.noise, recipe.seed)
 
 
 def publish(opened: Opened, name: str, before: Measured, now: Measured) -> Path:
@@ -225,7 +231,13 @@ def _filtered(
     """What there is to remember of the filter. Raises :class:`InvalidInput` if it keeps nothing."""
     recipe = opened.recipe
     samples, k = recipe.data.solvable_samples, recipe.sampling.k
-    found = solvable(opened.data.train, environment, samples=samples, k=k, seed=recipe.seed, on_progress=tell)
+    try:
+        found = solvable(opened.data.train, environment, samples=samples, k=k, seed=recipe.seed, on_progress=tell)
+    except BudgetSpent as spent:
+        raise InvalidInput(
+            f"the budget does not last to find out which queries can be learnt from ({spent}): up to {samples} shortlists "
+            f"of each of {len(opened.data.train)} are read for it; raise reward.budget, or set data.solvable=false"
+        ) from spent
     if not found.kept:
         raise InvalidInput(
             f"no training query can be learnt from: {found.summary}; try another reader or reward, or more data"

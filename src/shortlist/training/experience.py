@@ -16,7 +16,7 @@ from shortlist.metrics import sub_em
 from shortlist.rewards.environment import Levels
 from shortlist.training import advantages as adv
 from shortlist.training import plackett_luce as pl
-from shortlist.training.recipe import CreditRecipe, Recipe, SamplingRecipe
+from shortlist.training.recipe import CreditRecipe, SamplingRecipe
 from shortlist.types import Document, Qrels, Query, RerankRequest
 
 Tensor: TypeAlias = torch.Tensor
@@ -100,11 +100,19 @@ class Experience:
 # ------------------------------------------------------------------------------------------------ what is read
 
 
+_GREEDY = ("reference", "mixed", "current")
+
+
+def lists_a_query(sampling: SamplingRecipe, credit: CreditRecipe) -> int:
+    """How many lists :func:`asked_lists` gives."""
+    return sampling.samples + (credit.baseline in _GREEDY)
+
+
 def asked_lists(one: Experience, sampler: Sampler, credit: CreditRecipe) -> list[Shown]:
-    """The sampled lists, then the reference's greedy one, then the policy's own."""
-    rows = [*one.picks_SK, sampler.greedy(one.reference_N)]
-    if credit.baseline == "current":
-        rows.append(sampler.greedy(one.scores_N))
+    """The sampled lists, then the greedy one that the baseline compares them with, if it does."""
+    rows = [*one.picks_SK]
+    if credit.baseline in _GREEDY:
+        rows.append(sampler.greedy(one.scores_N if credit.baseline == "current" else one.reference_N))
     return [(one.request.query, documents(one.request, row)) for row in rows]
 
 
@@ -138,17 +146,17 @@ def with_labels(one: Experience, qrels: Qrels | None) -> Experience:
 # ------------------------------------------------------------------------------------------------ what it was worth
 
 
-def with_levels(one: Experience, levels: Levels, sampler: Sampler, recipe: Recipe) -> Experience:
+def with_levels(one: Experience, levels: Levels, sampler: Sampler, told: CreditRecipe) -> Experience:
     """With levels, and the advantages that follow from them (not normalised yet)."""
     samples, steps = one.picks_SK.shape
     before = levels.totals[:, 0] if levels.lengths[0] == 0 else np.zeros(len(levels.totals))
     first = int(levels.lengths[0] == 0)
     whole = levels.totals[:, first : first + steps]
-    kept = np.concatenate([one.lengths_S, [len(d) for _, d in asked_lists(one, sampler, recipe.credit)[samples:]]])
+    kept = [*one.lengths_S.tolist(), *(len(shown) for _, shown in asked_lists(one, sampler, told)[samples:])]
     carried = np.stack(
         [adv.carry(row[None], [length], before=float(b))[0] for row, length, b in zip(whole, kept, before, strict=True)]
     )
-    credited = credit(recipe.credit, carried[:samples], carried[samples:], before[:samples], before[samples:])
+    credited = credit(told, carried[:samples], carried[samples:], before[:samples], before[samples:])
     parts = {name: _last(part[:samples], one.lengths_S, first) for name, part in levels.parts.items()}
     return replace(one, levels_SK=carried[:samples], parts_SK=parts, advantages_SK=credited)
 
@@ -166,13 +174,14 @@ def credit(
     before_S: Floats,
     before_G: Floats,
 ) -> Floats:
-    """The advantages of a recipe: rows of ``greedy_GK`` are the reference's greedy list and maybe the policy's."""
+    """The advantages of a recipe; ``greedy_GK`` has one row, the greedy list of the baseline, or none."""
     if recipe.form == "marginal":
-        levels_SK, greedy_GK = adv.marginal(levels_SK, before_S), adv.marginal(greedy_GK, before_G)
+        levels_SK = adv.marginal(levels_SK, before_S)
+        greedy_GK = adv.marginal(greedy_GK, before_G) if len(greedy_GK) else greedy_GK
     baselines: dict[str, Callable[[], Floats]] = {
         "none": adv.none,
         "reference": lambda: adv.reference_greedy(greedy_GK[0]),
-        "current": lambda: adv.current_greedy(greedy_GK[-1]),
+        "current": lambda: adv.current_greedy(greedy_GK[0]),
         "leave_one_out": lambda: adv.leave_one_out(levels_SK),
         "group_mean": lambda: adv.group_mean(levels_SK),
         "mixed": lambda: adv.mixed(adv.leave_one_out(levels_SK), adv.reference_greedy(greedy_GK[0]), recipe.share),

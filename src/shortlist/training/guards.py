@@ -13,7 +13,7 @@ from shortlist.training.recipe import GuardRecipe
 
 
 class TrainingStopped(ShortlistError):
-    """A run ended before its time. Its folder is whole: mend what is told, and go on with ``--resume``."""
+    """A run ended before its time. Its folder is whole; what is told says whether ``--resume`` can go on with it."""
 
     exit_code = 1
 
@@ -69,8 +69,9 @@ def check_finite(values: Mapping[str, float], step: int) -> None:
     for name, value in values.items():
         if not math.isfinite(value):
             raise TrainingStopped(
-                f"step {step}: the {name} is {value}; the weights are those of the step before. "
-                "Lower optimiser.lr or raise sampling.temperature, and start anew, or go on from the last state"
+                f"step {step}: the {name} is {value}; the weights are those of the step before. To go on would come to the "
+                "same: start anew with a lower optimiser.lr or a higher sampling.temperature (model=RUN/checkpoints/best "
+                "starts from the best so far)"
             )
 
 

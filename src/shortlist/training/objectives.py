@@ -1,4 +1,4 @@
-"""What is minimised, query by query: RRPO's clipped objective, and three others on the same samples to compare it with.
+"""What is minimised, query by query: RRPO's clipped objective, and four others on the same samples to compare it with.
 
 Each is a function of logits that take a gradient, an :class:`Experience` and the recipe; a :class:`Method` says what has
 to be read for it.
@@ -7,7 +7,7 @@ to be read for it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal, TypeAlias
 
 import numpy as np
@@ -16,7 +16,7 @@ import torch
 from shortlist.training import losses
 from shortlist.training import plackett_luce as pl
 from shortlist.training.experience import Experience, Floats, Sampler
-from shortlist.training.recipe import LossRecipe
+from shortlist.training.recipe import CreditRecipe, LossRecipe, Recipe
 
 Tensor: TypeAlias = torch.Tensor
 Objective: TypeAlias = Callable[[Tensor, Experience, Sampler, LossRecipe], tuple[Tensor, float]]
@@ -25,10 +25,11 @@ Objective: TypeAlias = Callable[[Tensor, Experience, Sampler, LossRecipe], tuple
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """An objective and what the reader has to be asked for it."""
+    """An objective and what the reader has to be asked for it; ``credits``: whether it credits single picks."""
 
     objective: Objective
     reads: Literal["lists", "alone", "nothing"]
+    credits: bool = False
 
 
 def rrpo(logits_N: Tensor, one: Experience, sampler: Sampler, recipe: LossRecipe) -> tuple[Tensor, float]:
@@ -57,12 +58,19 @@ def rrpo(logits_N: Tensor, one: Experience, sampler: Sampler, recipe: LossRecipe
 def dpo(logits_N: Tensor, one: Experience, sampler: Sampler, recipe: LossRecipe) -> tuple[Tensor, float]:
     """The best of the samples against the worst; nothing to learn where all are worth the same."""
     last_S = one.last_S
-    if np.isnan(last_S).all() or np.nanmax(last_S) == np.nanmin(last_S):
+    if _alike(last_S):
         return logits_N.sum() * 0.0, 0.0
     pair = one.picks_SK[[int(np.nanargmax(last_S)), int(np.nanargmin(last_S))]]
     logp = pl.step_log_probs(logits_N, pair).sum(-1)
     reference = pl.step_log_probs(sampler.logits(one.reference_N), pair).sum(-1)
     return losses.dpo(logp[:1], logp[1:], reference[:1], reference[1:], recipe.dpo_beta).mean(), 0.0
+
+
+def list_mle(logits_N: Tensor, one: Experience, _: Sampler, __: LossRecipe) -> tuple[Tensor, float]:
+    """Towards the best of the samples, whole (ListMLE on what the reader likes most; best-of-n imitation)."""
+    if _alike(one.last_S):
+        return logits_N.sum() * 0.0, 0.0
+    return losses.list_mle(logits_N, one.picks_SK[int(np.nanargmax(one.last_S))]), 0.0
 
 
 def distil(logits_N: Tensor, one: Experience, sampler: Sampler, recipe: LossRecipe) -> tuple[Tensor, float]:
@@ -79,11 +87,23 @@ def supervised(logits_N: Tensor, one: Experience, sampler: Sampler, _: LossRecip
 
 
 METHODS: Final[Mapping[str, Method]] = {
-    "rrpo": Method(rrpo, "lists"),
+    "rrpo": Method(rrpo, "lists", credits=True),
     "dpo": Method(dpo, "lists"),
+    "list_mle": Method(list_mle, "lists"),
     "distil": Method(distil, "alone"),
     "supervised": Method(supervised, "nothing"),
 }
+
+
+def credit_of(recipe: Recipe) -> CreditRecipe:
+    """How picks are credited; for an objective that credits none, no list is read to compare with."""
+    told = recipe.credit
+    return told if METHODS[recipe.objective].credits else replace(told, form="prefix", baseline="none")
+
+
+def _alike(last_S: Floats) -> bool:
+    """Whether nothing tells the samples apart."""
+    return bool(np.isnan(last_S).all() or np.nanmax(last_S) == np.nanmin(last_S))
 
 
 def _passages(logits_N: Tensor, sampler: Sampler) -> Tensor:

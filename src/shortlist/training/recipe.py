@@ -38,7 +38,7 @@ class DataRecipe:
     )
     limit: int | None = say(None, "only the first so many training queries; none: all", least=1)
     solvable: bool = say(default=True, doc="keep only queries whose reward varies over sampled shortlists")
-    solvable_samples: int = say(4, "so many shortlists are sampled a query to find that out", least=1)
+    solvable_samples: int = say(4, "so many shortlists are sampled a query to find that out", least=2)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,11 +52,11 @@ class PolicyRecipe:
     )
     lora_alpha: int = say(32, "scale of the adapters", least=0)
     stop: bool = say(default=False, doc="learn how many to keep: a null document whose score ends the shortlist")
-    dtype: str = say("float32", "precision of the weights")
+    dtype: Literal["float32", "bfloat16"] = say("float32", "precision of the arithmetic; weights are kept in float32")
     tokens: int = say(1024, "padded tokens a micro-batch: bounds memory", least=1)
     trunk_megabytes: int = say(512, "room for the output of frozen layers, kept from step to step", least=0)
     skip_below: float = say(
-        0.0, "passages whose gradient is below this share of the largest are not run backwards", least=0, most=1
+        0.0, "passages whose gradient is below this share of the largest are not run backwards", least=0, most=0.99
     )
 
 
@@ -86,7 +86,9 @@ class RewardRecipe:
     unanswerable: Literal["abstain", "mask"] = say(
         "mask", "queries without answers: reward abstaining, or do not score them"
     )
-    noise: float = say(0.0, "share of rewards that are flipped, for robustness runs", least=0, most=1)
+    noise: float = say(
+        0.0, "share of shortlists whose rewards are flipped (costs are not), for robustness runs", least=0, most=1
+    )
     key: Literal["ordered", "set"] = say("ordered", "what the cache knows a shortlist by")
     budget: int | None = say(None, "the reader is asked at most so often; none: as often as needed", least=0)
     batch: int = say(32, "shortlists given to the reader at a time", least=1)
@@ -175,7 +177,9 @@ class Recipe(RecipeFields):
     reader: str | None = say(
         "smollm2-135m?abstain=false&max_tokens=16", "who answers; as --reader of shortlist evaluate"
     )
-    objective: Literal["rrpo", "dpo", "distil", "supervised"] = say("rrpo", "what is learnt from the same samples")
+    objective: Literal["rrpo", "dpo", "list_mle", "distil", "supervised"] = say(
+        "rrpo", "what is learnt from the same samples"
+    )
     seed: int = say(0, "all that is random follows from it")
     overlap: bool = say(
         default=True, doc="read the next shortlists while training on these: one step stale, told by the ratio"
@@ -197,8 +201,10 @@ class Recipe(RecipeFields):
             raise InvalidInput("all weights of reward are 0; give one, as reward.f1=1")
         if self.credit.baseline in {"leave_one_out", "mixed", "group_mean"} and self.sampling.samples < 2:
             raise InvalidInput(f"credit.baseline {self.credit.baseline} needs sampling.samples of 2 or more")
-        if self.objective == "dpo" and self.sampling.samples < 2:
-            raise InvalidInput("objective dpo compares samples; give sampling.samples of 2 or more")
+        if self.objective in {"dpo", "list_mle"} and self.sampling.samples < 2:
+            raise InvalidInput(f"objective {self.objective} compares samples; give sampling.samples of 2 or more")
+        if self.credit.normalise == "group" and self.sampling.samples < 2:
+            raise InvalidInput("credit.normalise group compares samples; give sampling.samples of 2 or more")
         if self.asks_reader and self.reader is None:
             raise InvalidInput(
                 "the reward asks a reader and there is none; give reader=MODEL, or reward.ndcg=1 reward.f1=0"

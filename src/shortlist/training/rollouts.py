@@ -26,7 +26,7 @@ from shortlist.training.experience import (
     with_levels,
 )
 from shortlist.training.guards import TrainingStopped
-from shortlist.training.objectives import METHODS, Method
+from shortlist.training.objectives import METHODS, Method, credit_of
 from shortlist.training.parallel import Processes
 from shortlist.training.policy import ScorePolicy
 from shortlist.training.progress import SPENT
@@ -87,7 +87,7 @@ class Rollouts:
 
     def submitted(self, batch: list[Experience]) -> Rolled:
         """Hand shortlists to the reader."""
-        submit, credit = self.environment.submit, self.recipe.credit
+        submit, credit = self.environment.submit, credit_of(self.recipe)
         if self.method.reads == "nothing":
             return Rolled(batch, None)
         if self.method.reads == "alone":
@@ -109,12 +109,12 @@ class Rollouts:
         """What each pick was worth."""
         if levels is None:
             return [with_labels(one, self.labels) for one in batch]
-        alone = self.method.reads == "alone"
-        counts = [len(asked_alone(o) if alone else asked_lists(o, self.sampler, self.recipe.credit)) for o in batch]
+        alone, credit = self.method.reads == "alone", credit_of(self.recipe)
+        counts = [len(asked_alone(o) if alone else asked_lists(o, self.sampler, credit)) for o in batch]
         each = [_rows(levels, end - count, end) for end, count in zip(np.cumsum(counts).tolist(), counts, strict=True)]
         if alone:
             return [with_alone(one, told) for one, told in zip(batch, each, strict=True)]
-        batch = [with_levels(one, told, self.sampler, self.recipe) for one, told in zip(batch, each, strict=True)]
+        batch = [with_levels(one, told, self.sampler, credit) for one, told in zip(batch, each, strict=True)]
         found = self.processes.gather([(one.advantages_SK, (one.picks_SK >= 0).numpy()) for one in batch])
         scaled = self.processes.share(normalised(found, self.recipe.credit, self.whitener))
         batch = [dataclasses.replace(one, advantages_SK=a) for one, a in zip(batch, scaled, strict=True)]

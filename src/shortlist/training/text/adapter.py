@@ -9,7 +9,6 @@ those of one prompt are packed). Some of these are private methods of TRL 1.16: 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,7 +19,7 @@ from trl.trainer.utils import add_fused_lm_head, split_tensor_dict
 
 from shortlist.backends.chat_tokens import ChatTokens
 from shortlist.training.text.advantages import advantages
-from shortlist.training.text.models import evaluating
+from shortlist.training.text.models import autocast, evaluating
 from shortlist.training.text.packed import packed_logps, target_logps
 from shortlist.training.text.sampling import Drawing, draw, seeds
 
@@ -28,16 +27,8 @@ Score = Callable[[Sequence[int], Sequence[str], Sequence[int]], Sequence[float |
 """Takes the places of lessons, replies and their lengths in tokens, of a whole step; gives what each is worth."""
 
 
-def autocast(device: Any, precision: str) -> AbstractContextManager[Any]:
-    """Half precision in training, if asked for."""
-    half: AbstractContextManager[Any] = torch.autocast(
-        torch.device(device).type, dtype=torch.bfloat16, enabled=precision == "bfloat16"
-    )
-    return half
-
-
 class _InHalf:
-    """Training steps under autocast; the model outside of them is as it was, so that it samples in full precision."""
+    """Training steps under autocast; dev measurements are not, as serving is not."""
 
     precision = "none"
 
@@ -202,5 +193,4 @@ __all__ = [
     "Reinforcer",
     "SFTConfig",
     "Score",
-    "autocast",
 ]

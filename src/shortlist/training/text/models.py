@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -93,6 +93,14 @@ def _without_dropout(model: Any) -> None:
     for name in ("attention_dropout", "attn_pdrop", "resid_pdrop", "embd_pdrop"):
         if getattr(model.config, name, 0):
             setattr(model.config, name, 0.0)
+
+
+def autocast(device: Any, precision: str) -> AbstractContextManager[Any]:
+    """Half precision, if asked for."""
+    half: AbstractContextManager[Any] = torch.autocast(
+        torch.device(device).type, dtype=torch.bfloat16, enabled=precision == "bfloat16"
+    )
+    return half
 
 
 @contextmanager

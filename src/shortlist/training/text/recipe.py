@@ -29,7 +29,7 @@ class ModelRecipe:
     dtype: Literal["float32", "bfloat16"] = say(
         "float32", "precision of the weights; bfloat16 is for adapters: small updates vanish in it"
     )
-    autocast: Literal["none", "bfloat16"] = say("none", "precision of the arithmetic in training; sampling keeps dtype")
+    autocast: Literal["none", "bfloat16"] = say("none", "precision of the arithmetic in training and drawing")
     checkpointing: bool = say(
         default=False, doc="recompute activations in the backward pass: less memory, a third slower"
     )

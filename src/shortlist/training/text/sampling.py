@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from shortlist.backends.torch_generation import left_padded, top_p
+from shortlist.training.text.models import autocast
 
 _MOST_ROWS = 64
 """Replies drawn at a time; prompts of a group are never read twice for fewer."""
@@ -21,13 +22,17 @@ _MOST_ROWS = 64
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drawing:
-    """How to draw. ``ends``: the tokens that end a reply; ``limit``: the most tokens of one."""
+    """How to draw. ``ends``: the tokens that end a reply; ``limit``: the most tokens of one.
+
+    ``precision``: ``"bfloat16"`` draws in the arithmetic that the replies are then learnt from.
+    """
 
     limit: int
     ends: Sequence[int]
     padding: int
     temperature: float = 1.0
     top_p: float = 1.0
+    precision: str = "none"
 
 
 def seeds(seed: int, step: int, rows: Sequence[int]) -> list[int]:
@@ -49,7 +54,7 @@ def draw(
     logps: list[list[float]] = []
     for batch in _batches(runs):
         ids = [list(prompts[run[0]]) for run in batch]
-        with torch.no_grad():
+        with torch.no_grad(), autocast(model.device, how.precision):
             drawn = _draw(model, ids, [len(run) for run in batch], [row_seeds[i] for run in batch for i in run], how)
         replies += drawn[0]
         logps += drawn[1]

@@ -80,6 +80,7 @@ class Learning:
             padding=self.text.tokens.padding,
             temperature=told.temperature,
             top_p=told.top_p,
+            precision=self.recipe.llm.autocast,
         )
 
 
