@@ -31,6 +31,7 @@ Results go to standard output, notes and progress to standard error. `--json` pr
 | 3 | bad input: a file, a name or a value that cannot be used |
 | 4 | something to install or to fetch is missing |
 | 5 | a model did not answer, or no reply could be read |
+| 6 | the calls that were allowed are spent; what was learnt or answered so far is kept |
 | 130 | interrupted; commands that write files go on with `--resume` |
 
 | variable | meaning |

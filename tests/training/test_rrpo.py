@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import json
 import subprocess
@@ -24,6 +25,7 @@ from shortlist.training.log import read_metrics
 from shortlist.training.recipe import GuardRecipe
 from shortlist.training.report import write_report
 from shortlist.training.state import State, States
+from shortlist.types import Status
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -359,6 +361,17 @@ def test_data_that_nothing_can_be_learnt_from(toy, tmp_path):
         train(toy, tmp_path / "run", reader=Mute())
 
 
+def test_a_reader_that_cannot_be_read_is_alarming(toy, tmp_path):
+    class Babbler(toy_run.Colourist):
+        def _answer(self, reading):
+            return dataclasses.replace(super()._answer(reading), status=Status.FAILED)
+
+    train(toy, tmp_path / "run", "optimiser.steps=3", "data.solvable=false", reader=Babbler())
+    lines = list(read_metrics(tmp_path / "run"))
+    assert lines[-1]["dev"]["format"] == 0
+    assert any("replies cannot be read" in alarm for alarm in lines[-1]["alarms"])
+
+
 def test_a_measure_that_dev_does_not_have(toy, tmp_path):
     with pytest.raises(UnknownName, match=r"dev\.measure 'f2'.*Known: em"):
         train(toy, tmp_path / "run", "dev.measure=f2")
@@ -383,6 +396,8 @@ def test_a_guard_counts_steps_in_a_row():
     assert [len(guards.check({**calm, "kl": kl})) for kl in (2, 0.5, 2, 2, 2)] == [0, 0, 0, 1, 1]
     assert guards.check({**calm, "entropy": 0.05}) == []
     assert "entropy 0.05" in guards.check({**calm, "entropy": 0.05})[0]
+    assert [len(guards.check({**calm, "format": share})) for share in (0.9, 0.4, 0.4)] == [0, 0, 1]
+    assert "cannot be read" in guards.check_dev(0.6, 0.65, 0.3)[0]
     assert guards.check_dev(0.5, 0.65)
     assert not guards.check_dev(0.6, 0.65)
 

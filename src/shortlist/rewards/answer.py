@@ -104,6 +104,28 @@ class ReaderReward(Observed):
 
 
 @dataclass(frozen=True)
+class ReplyRead(Observed):
+    """Whether the reader's reply could be read, 0 or 1: its share is the reader's format rate, a number to watch."""
+
+    reader: Reader
+    name: str = "format"
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """From unreadable to read."""
+        return 0.0, 1.0
+
+    @functools.cached_property
+    def observer(self) -> AnswerObserver:
+        """The reader."""
+        return AnswerObserver(self.reader)
+
+    def judge(self, prefix: Prefix, seen: Observation, /) -> float | None:  # noqa: ARG002 - a reward's signature
+        """Whether it could."""
+        return float(seen["read"])
+
+
+@dataclass(frozen=True)
 class LikelihoodObserver:
     """Has a model tell how likely it finds given replies. Sees the mean log-probability a token of each."""
 

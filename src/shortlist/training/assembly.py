@@ -13,7 +13,7 @@ from shortlist.data.files import atomic_writer
 from shortlist.errors import BudgetSpent, InvalidFile, InvalidInput
 from shortlist.reading.base import Reader
 from shortlist.rerankers.calibration import Platt
-from shortlist.rewards.answer import ReaderReward
+from shortlist.rewards.answer import ReaderReward, ReplyRead
 from shortlist.rewards.base import PrefixReward, WeightedReward
 from shortlist.rewards.cost import PassageCost, TokenCost
 from shortlist.rewards.counters import Streak
@@ -105,12 +105,7 @@ def assemble(opened: Opened, *, resume: bool = False, told: Told | None = None) 
     parts, streak = reward_parts(recipe, opened.reader, opened.data.qrels), Streak()
     noisy = tuple((_noisy(part, recipe), weight) for part, weight in parts)
     environment = _environment(opened, WeightedReward(noisy), streak, budget=recipe.reward.budget)
-    more = (
-        [ReaderReward(opened.reader, m, unanswerable=recipe.reward.unanswerable) for m in ("f1", "em")]
-        if opened.reader and recipe.asks_reader
-        else []
-    )
-    reward, heard = watched(parts, more)
+    reward, heard = watched(parts, _watched(opened))
     development = Development(
         requests=opened.data.dev,
         environment=_environment(opened, reward, streak, budget=None),
@@ -132,6 +127,15 @@ def assemble(opened: Opened, *, resume: bool = False, told: Told | None = None) 
         store=opened.store,
         processes=processes,
     )
+
+
+def _watched(opened: Opened) -> list[PrefixReward]:
+    """What dev is told beside the reward: how good the reader's answers are, and how many of its replies can be read."""
+    if opened.reader is None or not opened.recipe.asks_reader:
+        return []
+    rule = opened.recipe.reward.unanswerable
+    answers = [ReaderReward(opened.reader, measure, unanswerable=rule) for measure in ("f1", "em")]
+    return [*answers, ReplyRead(opened.reader)]
 
 
 def _noisy(part: PrefixReward, recipe: Recipe) -> PrefixReward:

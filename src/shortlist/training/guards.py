@@ -11,6 +11,8 @@ from typing import Any
 from shortlist.errors import ShortlistError
 from shortlist.training.recipe import GuardRecipe
 
+_FORM = "replies cannot be read"
+
 
 class TrainingStopped(ShortlistError):
     """A run ended before its time. Its folder is whole; what is told says whether ``--resume`` can go on with it."""
@@ -40,12 +42,12 @@ class Guards:
                 alarms.append(f"{told}, {self.streaks[name]} steps in a row")
         return alarms
 
-    def check_dev(self, value: float, best: float | None) -> list[str]:
-        """The alarm that a measurement raises."""
-        drop = self.recipe.drop
-        if drop is None or best is None or not value < best - drop:
-            return []
-        return [f"dev fell to {value:.4f}, more than {drop:g} below its best, {best:.4f} (guards.drop)"]
+    def check_dev(self, value: float, best: float | None, form: float | None = None) -> list[str]:
+        """The alarms that a measurement raises; ``form``: the share of replies that could be read."""
+        drop, alarms = self.recipe.drop, []
+        if drop is not None and best is not None and value < best - drop:
+            alarms.append(f"dev fell to {value:.4f}, more than {drop:g} below its best, {best:.4f} (guards.drop)")
+        return alarms + [told for told in [_under("format on dev", form, self.recipe.format, _FORM)] if told]
 
     def calm(self) -> None:
         """Begin to count anew."""
@@ -53,15 +55,13 @@ class Guards:
 
     def _due(self, metrics: Mapping[str, Any]) -> dict[str, str]:
         bounds = self.recipe
-        told = {
+        return {
             "kl": _over(metrics, "kl", bounds.kl, "the policy has gone far from the reference"),
             "zero_variance": _over(metrics, "zero_variance", bounds.zero_variance, "samples are all worth the same"),
             "failures": _over(metrics, "failed", bounds.failures, "rewards cannot be had"),
-            "entropy": "",
+            "entropy": _under("entropy", metrics.get("entropy"), bounds.entropy, "nothing is explored"),
+            "format": _under("format", metrics.get("format"), bounds.format, _FORM),
         }
-        if bounds.entropy is not None and _number(metrics, "entropy") < bounds.entropy:
-            told["entropy"] = f"entropy {metrics['entropy']:.4g} is below {bounds.entropy:g}: nothing is explored"
-        return told
 
 
 def check_finite(values: Mapping[str, float], step: int) -> None:
@@ -75,9 +75,10 @@ def check_finite(values: Mapping[str, float], step: int) -> None:
             )
 
 
-def _number(metrics: Mapping[str, Any], name: str) -> float:
-    value = metrics.get(name)
-    return math.inf if value is None else float(value)
+def _under(name: str, value: float | None, bound: float | None, means: str) -> str:
+    if bound is None or value is None or not value < bound:
+        return ""
+    return f"{name} {value:.4g} is below {bound:g}: {means}"
 
 
 def _over(metrics: Mapping[str, Any], name: str, bound: float | None, means: str) -> str:

@@ -161,6 +161,9 @@ class GuardRecipe:
     kl: float | None = say(2.0, "nats a pick from the reference", least=0)
     entropy: float | None = say(0.02, "nats a pick: below it nothing is explored", least=0)
     zero_variance: float | None = say(0.98, "share of queries whose samples all have one reward", least=0, most=1)
+    format: float | None = say(
+        0.5, "share of replies that can be read (a reader's on dev; a writer's own)", least=0, most=1
+    )
     failures: float | None = say(0.5, "share of rewards that could not be had", least=0, most=1)
     drop: float | None = say(None, "dev falls so far below its best", least=0)
     patience: int = say(5, "so many steps in a row raise an alarm", least=1)

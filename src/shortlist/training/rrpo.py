@@ -182,7 +182,7 @@ class Trainer:
         found = self.task.development.measure(self.policy)
         score = found.score(self.recipe.dev.measure)
         top = self.now.best[0][0] if self.now.best else None
-        fell = self.guards.check_dev(score, top)
+        fell = self.guards.check_dev(score, top, found.values.get("format"))
         if self.before is None:
             self.before = found
             if self.processes.first:
