@@ -2,7 +2,7 @@
 
 The run is the toy of the tests (a tiny random cross-encoder, a reader that is a function). Each attempt is a forked
 process that is killed with SIGKILL after a random time; the one that gets to the end must have written the metrics and
-the checkpoints of a run that nobody killed, byte for byte.
+the checkpoints of a run that nobody killed, byte for byte. No reading is made twice but the batch that a kill cut off.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -24,6 +25,9 @@ import torch
 import toy_run
 from transformers import AutoModelForSequenceClassification, BertForSequenceClassification  # noqa: F401 - once, for all forks
 
+from shortlist.reading.base import Answer, Reading
+
+BATCH = 32  # reward.batch: what is read at a time, and stored
 RESULTS = ("metrics.jsonl", "dev/best.json", "checkpoints/best/model.safetensors", "checkpoints/last/model.safetensors")
 
 
@@ -51,13 +55,29 @@ def forked(work: Callable[[], object], *, kill_after: float | None = None) -> tu
     return False, time.monotonic() - started
 
 
+@dataclass
+class Counted(toy_run.Colourist):
+    """Leaves a mark in a file for each reading, in whatever process."""
+
+    marks: Path = Path()
+
+    def _answer(self, reading: Reading) -> Answer:
+        with self.marks.open("ab") as file:
+            file.write(b".")
+        return super()._answer(reading)
+
+
+def readings(run: Path) -> int:
+    return run.with_suffix(".read").stat().st_size
+
+
 def train(run: Path, data: Path, model: Path, overrides: list[str]) -> None:
     toy_run.train(
         run,
         toy_run.recipe(model, *overrides),
         data,
         resume=run.exists() and (run / "recipe.yaml").exists(),
-        reader=toy_run.Colourist(seconds=0.001),
+        reader=Counted(seconds=0.001, marks=run.with_suffix(".read")),
     )
 
 
@@ -80,7 +100,7 @@ def main() -> None:
         data, model, whole = root / "data", root / "bert", root / "whole"
         forked(lambda: (toy_run.collection(data), toy_run.bert(model)))
         _, seconds = forked(lambda: train(whole, data, model, told.overrides))
-        killed = runs = 0
+        killed = runs = again = 0
         while killed < told.kills:
             run, finished = root / f"run-{runs}", False
             runs += 1
@@ -89,7 +109,11 @@ def main() -> None:
                 finished, _ = forked(lambda run=run: train(run, data, model, told.overrides), kill_after=limit)
                 killed += not finished
             check(run, whole)
-        print(f"{killed} kills in {runs} runs of {seconds:.1f} s: metrics and checkpoints are byte for byte the same")
+            again += readings(run) - readings(whole)
+        if again > killed * BATCH:
+            sys.exit(f"{again} readings were made again after {killed} kills; a kill costs {BATCH} at most")
+        print(f"{killed} kills in {runs} runs of {seconds:.1f} s: metrics and checkpoints are byte for byte the same;")
+        print(f"{readings(whole)} readings a run, {again} in all made again")
 
 
 if __name__ == "__main__":
