@@ -53,6 +53,7 @@ bench: $(VENV)/.dev
 	$(QUIET) $(BIN)/python benchmarks/driver.py
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python benchmarks/cross_encoder.py
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python benchmarks/million.py
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python benchmarks/rrpo_step.py
 
 clean:
 	rm -rf $(VENV) site dist demo-out .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -83,8 +83,9 @@ def main() -> None:
         name = f"{dtype}, {'all layers' if layers is None else f'top {layers} layers'}"
         rows[name] = measure(dtype, layers, batch, told.steps)
         print(f"{name:26s} {rows[name]}", flush=True)
+    asked = " ".join(f"--{name} {value}" for name, value in vars(told).items())
     facts = {
-        "command": f"python benchmarks/rrpo_step.py --queries {told.queries} --candidates {told.candidates}",
+        "command": f"python benchmarks/rrpo_step.py {asked}",
         "date": datetime.now(UTC).date().isoformat(),
         "python": platform.python_version(),
         "torch": torch.__version__,

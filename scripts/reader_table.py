@@ -142,7 +142,7 @@ def compared(name: str, seeds: list[str], rows: dict[str, dict]) -> dict:
         row[measure] = round(float(mine.mean()), 4)
         if len(seeds) > 1:
             row[f"{measure} by seed"] = [round(float(x), 4) for x in each.mean(1)]
-        if rows[seeds[0]] is not first and np.ptp(mine - base) > 0:
+        if rows[seeds[0]] is not first and np.ptp(mine - base) > 1e-9:
             p, interval = paired_bootstrap(mine, base)
             row[f"{measure} gain"] = [
                 round(float((mine - base).mean()), 4),

@@ -54,7 +54,8 @@ def test_the_splits_of_the_collection_and_nothing_of_test(folder):
     assert set(data.qrels) == {"q0", "q1", "q2", "q3", "q4", "q5", "q6"}
     assert data.train[3].candidates[0].id == "d3"  # by BM25
     assert all(1 <= len(request.candidates) <= 3 for request in data.train)
-    assert data.notes == ("train: the split train", "dev: 2 queries of its own")
+    assert data.notes[:2] == ("train: the split train", "dev: 2 queries of its own")
+    assert data.notes[2] == "candidates: BM25 over the corpus, top 3"
     assert data.fingerprint == load_training(folder, depth=3).fingerprint != load_training(folder, depth=2).fingerprint
 
 

@@ -167,6 +167,8 @@ def _check_run(run: Path, *, resume: bool, processes: Processes) -> None:
         raise InvalidInput(f"--output {run} is a file; give the name of a folder")
     if (run / "recipe.yaml").exists() and not resume and processes.first:
         raise InvalidInput(f"{run} holds a run already; go on with --resume, or give another --output")
+    if resume and not (run / "recipe.yaml").exists() and processes.first:
+        note(f"{run} holds no run to go on with: this one begins")
 
 
 def _publish(recipe: Recipe, run: Path, outcome: Outcome, *, as_json: bool) -> None:

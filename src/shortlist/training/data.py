@@ -87,6 +87,7 @@ def load_training(
             f"({'; '.join((*parts.notes, *notes))}); both need some"
         )
     found = RunFile(run) if run is not None else _bm25(collection, [*chosen.train, *chosen.dev], depth)
+    notes.append(f"candidates: {f'the run {run}' if run is not None else f'BM25 over the corpus, top {depth}'}")
     joined = [
         tuple(requests(collection, found, depth=depth, queries=queries, on_missing=on_missing))
         for queries in (chosen.train, chosen.dev)
