@@ -18,10 +18,11 @@ import toy_run
 
 from shortlist.errors import BackendError, InvalidFile, InvalidInput, UnknownName
 from shortlist.rerankers.catalog import open_reranker
+from shortlist.training import checkpoint
 from shortlist.training.assembly import _calibration, assemble
 from shortlist.training.development import Development, Measured
 from shortlist.training.guards import Guards, TrainingStopped, stopped_by
-from shortlist.training.log import read_metrics
+from shortlist.training.log import Log, read_metrics
 from shortlist.training.recipe import GuardRecipe
 from shortlist.training.report import write_report
 from shortlist.training.state import State, States
@@ -158,6 +159,25 @@ def test_a_resumed_run_is_the_uninterrupted_one(toy, tmp_path, more):
     assert metrics(tmp_path / "run") == metrics(tmp_path / "whole")
     name = "checkpoints/best/model.safetensors"
     assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_a_chat_model_with_adapters_learns_to_stop_and_goes_on_after_a_break(toy, tmp_path):
+    more = (
+        "policy.lora_rank=2",
+        "policy.max_length=8",
+        "policy.stop=true",
+        "credit.form=marginal",
+        "optimiser.steps=5",
+    )
+    chat = (toy[0], toy_run.tiny.llama(tmp_path / "chat"))
+    whole = train(chat, tmp_path / "whole", *more)
+    with pytest.raises(Stop):
+        train(chat, tmp_path / "run", *more, on_step=stop_at(3))
+    assert train(chat, tmp_path / "run", *more, resume=True) == whole
+    assert metrics(tmp_path / "run") == metrics(tmp_path / "whole")
+    assert any(line["norm"] > 0 for line in read_metrics(tmp_path / "run") if "norm" in line)
+    config = json.loads((tmp_path / "run" / "checkpoints" / "best" / "reranker_config.json").read_text())
+    assert (config["kind"], config["options"]["keep"][:4]) == ("pointwise", "null")
 
 
 def test_going_on_with_a_run_that_is_over_changes_nothing(toy, tmp_path):
@@ -329,18 +349,29 @@ def test_nan_ends_the_run_before_it_reaches_the_weights(toy, tmp_path, monkeypat
     assert train(toy, tmp_path / "run", resume=True).steps == 12
 
 
-def test_a_full_disk_ends_the_run_and_freed_it_goes_on(toy, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("place", "name", "call"),
+    [
+        (States, "save", 4),
+        (Log, "metrics", 6),
+        (Log, "costs", 3),
+        (checkpoint, "_write", 2),
+        (States, "keep_weights", 2),
+    ],
+    ids=["state", "metrics", "costs", "checkpoint", "weights"],
+)
+def test_a_full_disk_ends_the_run_and_freed_it_goes_on(toy, tmp_path, monkeypatch, place, name, call):
     whole = train(toy, tmp_path / "whole")
-    real, saved = States.save, []
+    real, calls = getattr(place, name), []
 
-    def full(self, state):
-        saved.append(state.step)
-        if len(saved) == 4:
+    def full(*told, **more):
+        calls.append(name)
+        if len(calls) == call:
             raise OSError(errno.ENOSPC, "No space left on device")
-        real(self, state)
+        return real(*told, **more)
 
-    monkeypatch.setattr(States, "save", full)
-    with pytest.raises(TrainingStopped, match="No space left on device; free the disk"):
+    monkeypatch.setattr(place, name, full)
+    with pytest.raises((TrainingStopped, InvalidFile), match=r"No space left on device.* go on with --resume"):
         train(toy, tmp_path / "run")
     monkeypatch.undo()
     assert train(toy, tmp_path / "run", resume=True) == whole

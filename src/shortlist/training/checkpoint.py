@@ -107,7 +107,10 @@ def replaced(folder: Path) -> Iterator[Path]:
             yield staged
             _swap(staged, folder)
     except OSError as problem:
-        raise InvalidFile(folder, f"the checkpoint cannot be written ({problem}); the one before is kept") from problem
+        raise InvalidFile(
+            folder,
+            f"the checkpoint cannot be written ({problem}); the one before is kept. Mend that, then go on with --resume",
+        ) from problem
 
 
 def restore_interrupted(folder: Path) -> bool:
