@@ -356,7 +356,7 @@ def test_nan_ends_the_run_before_it_reaches_the_weights(toy, tmp_path, monkeypat
         (Log, "metrics", 6),
         (Log, "costs", 3),
         (checkpoint, "_write", 2),
-        (States, "keep_weights", 2),
+        (States, "keep_weights", 1),
     ],
     ids=["state", "metrics", "costs", "checkpoint", "weights"],
 )
