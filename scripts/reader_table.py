@@ -94,7 +94,7 @@ def keeps_own(name: str) -> bool:
 def measured(collection, environment: ReaderEnvironment, asked: list, name: str, path: Path, k: int) -> dict[str, dict]:
     """F1, EM, nDCG@10, recall at k and passages kept, of each query of one run."""
     cutoffs = read_cutoffs(path) if keeps_own(name) else {}
-    most = {r.query.id: min(k, cutoffs.get(r.query.id, k)) for r in asked}
+    most = {r.query.id: min(k, cutoffs.get(r.query.id, k), len(r.candidates)) for r in asked}
     read = answers(environment, asked, most)
     qrels = collection.qrels()
     told_of = {}
