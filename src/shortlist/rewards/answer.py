@@ -67,14 +67,30 @@ class AnswerObserver:
 
 
 @dataclass(frozen=True)
-class ReaderReward(Observed):
+class _OfAnswer(Observed):
+    """A reward of the reader's answer, in [0, 1]."""
+
+    reader: Reader
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """From bad to good."""
+        return 0.0, 1.0
+
+    @functools.cached_property
+    def observer(self) -> AnswerObserver:
+        """The reader."""
+        return AnswerObserver(self.reader)
+
+
+@dataclass(frozen=True)
+class ReaderReward(_OfAnswer):
     """How good the reader's answer from a prefix is, against the gold answers: in [0, 1].
 
     ``measure``: ``f1``, ``em`` or their ``mean``. A reply that cannot be read is a bad answer, worth 0; a model that did
     not reply leaves the prefix unscored.
     """
 
-    reader: Reader
     measure: str = "f1"
     _: KW_ONLY
     unanswerable: Unanswerable = "abstain"
@@ -86,16 +102,6 @@ class ReaderReward(Observed):
         _check_rule(self.unanswerable)
         object.__setattr__(self, "name", self.name or self.measure)
 
-    @property
-    def bounds(self) -> tuple[float, float]:
-        """From no word in common to the gold answer."""
-        return 0.0, 1.0
-
-    @functools.cached_property
-    def observer(self) -> AnswerObserver:
-        """The reader."""
-        return AnswerObserver(self.reader)
-
     def judge(self, prefix: Prefix, seen: Observation, /) -> float | None:
         """The measure of the answer."""
         if not prefix.query.answers and self.unanswerable == "mask":
@@ -104,21 +110,10 @@ class ReaderReward(Observed):
 
 
 @dataclass(frozen=True)
-class ReplyRead(Observed):
+class ReplyRead(_OfAnswer):
     """Whether the reader's reply could be read, 0 or 1: its share is the reader's format rate, a number to watch."""
 
-    reader: Reader
     name: str = "format"
-
-    @property
-    def bounds(self) -> tuple[float, float]:
-        """From unreadable to read."""
-        return 0.0, 1.0
-
-    @functools.cached_property
-    def observer(self) -> AnswerObserver:
-        """The reader."""
-        return AnswerObserver(self.reader)
 
     def judge(self, prefix: Prefix, seen: Observation, /) -> float | None:  # noqa: ARG002 - a reward's signature
         """Whether it could."""
