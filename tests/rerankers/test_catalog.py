@@ -50,7 +50,8 @@ REQUEST = RerankRequest.of("q?", ["a" * 2, "b" * 3, "c" * 1, "d" * 4])
 
 OPENED = [
     ("cross-encoder:longest", PairPolicy, "Pointwise()"),
-    ("hops:longest?hops=3&words=9", PairPolicy, "Hops(hops=3, weight=1.5, words=9, enough=None)"),
+    ("hops:longest?hops=3&words=9", PairPolicy, "Hops(hops=3, weight=1.5, words=9, enough=None, none_below=None)"),
+    ("hops:longest?none_below=0", PairPolicy, "Hops(hops=2, weight=1.5, words=60, enough=None, none_below=0.0)"),
     (f"pointwise:{SERVER}", LabelPolicy, "Pointwise()"),
     (f"pointwise:{SERVER}?prompt=rating&scoring=product", LabelPolicy, "Pointwise()"),
     (f"pointwise:{SERVER}?read=text", TextPolicy, "Pointwise()"),

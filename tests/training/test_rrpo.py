@@ -16,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import torch
 import toy_run
 
+from shortlist.backends.store import Store
 from shortlist.errors import BackendError, InvalidFile, InvalidInput, UnknownName
 from shortlist.rerankers.catalog import open_reranker
 from shortlist.training import checkpoint
@@ -357,8 +358,9 @@ def test_nan_ends_the_run_before_it_reaches_the_weights(toy, tmp_path, monkeypat
         (Log, "costs", 3),
         (checkpoint, "_write", 2),
         (States, "keep_weights", 1),
+        (Store, "put_many", 4),
     ],
-    ids=["state", "metrics", "costs", "checkpoint", "weights"],
+    ids=["state", "metrics", "costs", "checkpoint", "weights", "readings"],
 )
 def test_a_full_disk_ends_the_run_and_freed_it_goes_on(toy, tmp_path, monkeypatch, place, name, call):
     whole = train(toy, tmp_path / "whole")

@@ -7,6 +7,7 @@ the file opens again. (After a power failure the last few may be gone: ``synchro
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import sqlite3
@@ -32,7 +33,8 @@ class Store:
     """Values under hexadecimal SHA-256 keys, in the SQLite file ``path``; it and its folder are made when first used.
 
     The first value put under a key stays. Raises :class:`~shortlist.errors.InvalidFile` if the file is no such store,
-    is damaged, or cannot be opened. A connection serves one thread at a time, and is kept for the next.
+    is damaged, or cannot be opened, and ``OSError`` (``ENOSPC``) where the disk is full. A connection serves one thread at
+    a time, and is kept for the next.
     """
 
     path: Path
@@ -106,7 +108,7 @@ class Store:
             if connection is not None:
                 connection.close()
             if isinstance(error, sqlite3.Error):
-                raise self._damaged(str(error)) from error
+                raise self._problem(error) from error
             raise
         self._idle.give(connection)
 
@@ -142,9 +144,12 @@ class Store:
     def _tables(connection: sqlite3.Connection) -> set[str]:
         return {str(name) for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type='table'")}
 
+    def _problem(self, error: sqlite3.Error) -> Exception:
+        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+            return OSError(errno.ENOSPC, "No space left for the cache, whose entries are whole", str(self.path))
+        return self._damaged(str(error))
+
     def _damaged(self, why: str) -> InvalidFile:
-        if "disk is full" in why:
-            return InvalidFile(self.path, f"nothing more can be kept: {why}. What is in it is whole; free the disk")
         return InvalidFile(self.path, f"cannot be used as a cache: {why}. Delete the file or give another path")
 
 

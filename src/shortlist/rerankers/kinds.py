@@ -160,6 +160,7 @@ def hops(order: Order) -> Made:
 
     ``hops`` looks in all; the later ones weigh ``hop_weight``, see the found passages' titles and first ``words`` words, and
     may be another model's: ``later``. One that learnt when to stop sets the cutoff; ``stop_bias`` has it stop earlier.
+    ``none_below`` keeps nothing where the first look scores every passage below it.
     """
     scorer, take = order.pairs(), order.options
     policy, later = PairPolicy(scorer=scorer), take.text("later", "")
@@ -168,6 +169,7 @@ def hops(order: Order) -> Made:
         weight=take.number("hop_weight", 1.5),
         words=take.whole("words", 60),
         enough=_learnt_stop(later, take),
+        none_below=take.maybe_number("none_below"),
     )
     if not later:
         return Made.of(policy, strategy, scorer)

@@ -78,6 +78,22 @@ def test_the_last_look_alone_says_how_many_follow_what_was_found():
     assert rank(Hops(), shared_words, request).ranking.cutoff is None
 
 
+def test_where_nothing_is_good_enough_at_first_sight_nothing_is_kept_and_there_is_no_second_look():
+    texts = ["alien film posters", "alien was made by scott", "scott was by birth from shields", "posters of a film"]
+    request = RerankRequest.of("birthplace of who made alien", texts)
+    best = max(rank(Pointwise(), shared_words, request).ranking.scores)
+    kept = rank(Hops(none_below=best), shared_words, request)
+    assert (kept.ranking.cutoff, len(kept.turns)) == (None, 7)
+    none = rank(Hops(none_below=best + 1e-9, enough=lambda _: 2), shared_words, request)
+    assert (none.ranking.cutoff, len(none.turns)) == (0, 4)
+    assert none.ranking.order == rank(Pointwise(), shared_words, request).ranking.order
+
+
+def test_what_could_not_be_judged_is_not_taken_for_irrelevant():
+    request = RerankRequest.of("q?", ["a", "b", "c"])
+    assert rank(Hops(none_below=5.0), lambda _: ScoredJudgement.of([float("nan")]), request).ranking.cutoff is None
+
+
 def test_a_hop_of_no_weight_changes_nothing_but_the_scores():
     request, grade = graded_request(12)
     assert rank(Hops(weight=0.0), scorer(grade), request).ranking.order == (

@@ -21,13 +21,15 @@ class Hops:
     title. 2n − 1 calls in two rounds for two hops. Scores are the sums; those of found passages stand above the rest's.
 
     ``enough`` says how many of the rest to keep, from the last look's scores alone (a learnt null document is one of
-    them); the ranking's cutoff is that many after the found ones. Without it nothing is said of how many.
+    them); the ranking's cutoff is that many after the found ones. Without it nothing is said of how many. Where no
+    passage of the first look has a score of ``none_below`` or more, none is kept, and there is no second look.
     """
 
     hops: int = 2
     weight: float = 1.5
     words: int = 60
     enough: Callable[[Ranking], int] | None = None
+    none_below: float | None = None
 
     def __post_init__(self) -> None:
         for name, value, least in (("hops", self.hops, 2), ("words", self.words, 0)):
@@ -42,6 +44,9 @@ class Hops:
         found: list[int] = []
         first, unjudged = yield from _scored(request, query, rest)
         scores, cutoff = list(standardised(first)), None
+        judged = len(unjudged) < len(rest)
+        if judged and self.none_below is not None and max(first) < self.none_below:
+            return Ranking.by_scores(request, scores, unjudged=unjudged, cutoff=0)
         for _ in range(min(self.hops, len(request)) - 1):
             best = max(rest, key=scores.__getitem__)
             found.append(best)

@@ -19,7 +19,7 @@ from shortlist.data.lessons import Lesson
 from shortlist.errors import InvalidInput, MissingExtra
 from shortlist.training.card import CardFacts, Result
 from shortlist.training.development import NDCG, Measured
-from shortlist.training.guards import TrainingStopped
+from shortlist.training.guards import stopped_by
 from shortlist.training.log import Log
 from shortlist.training.parallel import Processes
 from shortlist.training.progress import Outcome
@@ -71,7 +71,7 @@ def train_text(run: TextRun, *, resume: bool = False) -> Outcome:
     try:
         return _train(run, processes, resume=resume)
     except OSError as problem:
-        raise TrainingStopped(f"{problem}; free the disk, then go on with --resume") from problem
+        raise stopped_by(problem) from problem
 
 
 def need_trl() -> None:
