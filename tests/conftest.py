@@ -6,9 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from shortlist.backends.models import LocalModel, resolve
 from shortlist.errors import ModelUnavailable
+
+settings.register_profile("calm", deadline=None)  # a busy machine is no failure
+settings.load_profile("calm")
 
 
 def _model(name: str) -> LocalModel:

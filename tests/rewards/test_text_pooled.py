@@ -1,5 +1,6 @@
 """Rewards of pointwise scores among all scores of a query, and of one choice."""
 
+import dataclasses
 import math
 
 import pytest
@@ -143,15 +144,34 @@ def test_where_no_passage_is_better_there_is_no_label(grades):
 # ------------------------------------------------------------------------------------------------ in general
 
 
+def on_scale(lesson):
+    """The lesson with its teacher's and target's scores brought to 0 to 10."""
+    teacher = {name: abs(score) % 10 for name, score in lesson.teacher.items()}
+    target = lesson.target
+    if target is not None and target.scores is not None:
+        target = dataclasses.replace(target, scores=tuple(abs(score) % 10 for score in target.scores))
+    return dataclasses.replace(lesson, teacher=teacher, target=target)
+
+
 @quick
 @given(replies(kinds=("scores",)))
 def test_contract_of_pools(told):
+    told = [dataclasses.replace(reply, lesson=on_scale(reply.lesson)) for reply in told]
     for reward in (
         PooledRank(), PooledRank(-1, ranks="rollout", strict=False), PooledNDCG(strict=False),
         PooledNDCG(ranks="rollout", strict=False),
     ):  # fmt: skip
         check_text_reward(reward, told, alone=False)
     check_text_reward(TeacherError(strict=False), told)
+
+
+@pytest.mark.parametrize("reward", [PooledRank(), TeacherError()])
+def test_a_teacher_off_the_scale_is_told_and_not_squared(reward):
+    """A cross-encoder's -11 would make every score below the relevant ones worth the same."""
+    with pytest.raises(InvalidInput, match=r"teacher's score is -11, off the policy's scale of 0 to 10"):
+        reward.score([*point("p", 10), *point("y", 1, teacher=-11)])
+    on_scale = point("y", 1, teacher=-11, target=Target(scores=(3.0,)))
+    assert reward.score([*point("p", 10, teacher=10), *on_scale])[1] in {(1 - 0.04) / 2, 1 - 0.04}
 
 
 @quick

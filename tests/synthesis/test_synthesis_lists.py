@@ -183,6 +183,13 @@ def test_fifty_passages_in_groups_of_ten_are_every_fifth():
     assert groups[0].grades == {"a-0": 1.0}
 
 
+def test_groups_that_do_not_divide_the_list_still_reach_its_end():
+    first, second = Grouping(sizes=(20,), order="first-stage", scales=1).lessons([labelled(50)], Tally())
+    assert (first.ids[0], first.ids[-1], second.ids[0], second.ids[-1]) == ("a-0", "a-48", "a-1", "a-49")
+    assert min(second.target.scores) == 0.0
+    assert len(first) == len(second) == 20
+
+
 @given(st.integers(5, 60), st.integers(1, 4), st.integers(0, 50))
 def test_groups_are_disjoint_shuffled_and_labelled_by_the_whole_list(count, scales, seed):
     lesson = labelled(count)

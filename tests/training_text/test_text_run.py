@@ -16,8 +16,10 @@ from shortlist.training.guards import TrainingStopped
 from shortlist.training.log import read_metrics
 from shortlist.training.progress import read_measured
 from shortlist.training.report import write_report
+from shortlist.training.text import adapter
 from shortlist.training.text.recipe import TextRecipe
 from shortlist.training.text.run import TextRun, lessons_of, train_text
+from shortlist.training.text.scoring import StepScorer
 from shortlist.types import Status
 
 # a reward that differs between the replies of a model that has not learnt to write: see conftest
@@ -180,6 +182,40 @@ def test_a_pool_of_single_passages_is_scored_together(qwen, tmp_path):
     assert "pooled-rank" in curve(tmp_path / "run")[-1]["parts"]
 
 
+def test_lessons_that_the_reward_can_make_nothing_of_are_left_out_and_told(qwen, tmp_path):
+    told = recipe(qwen, "grpo", optimiser__lessons=2, optimiser__steps=4)
+    mixed = [dataclasses.replace(one, grades={}) if i % 4 else one for i, one in enumerate(lessons(8))]
+    notes = []
+    train_text(TextRun(recipe=told, folder=tmp_path / "run", lessons=lessons_of(told, mixed, ()), note=notes.append))
+    assert all(line["failed"] == 0 for line in curve(tmp_path / "run") if line["step"])
+    assert any("6 of 8 lessons are left out; the first: query 'q1'" in note for note in notes)
+
+
+def test_what_replies_are_credited_with(qwen, tmp_path, monkeypatch):
+    """The trainer learns from our advantages: 0 for a group of equals, and for a reply that could not be scored."""
+    levels = [1.0, None, 0.0, 0.5, 0.7, 0.7, 0.7, 0.7]
+    seen, real = [], adapter.Reinforcer._generate_and_score_completions
+
+    def scored(self, inputs):
+        drawn = real(self, inputs)
+        seen.append(drawn["advantages"].tolist())
+        return drawn
+
+    monkeypatch.setattr(StepScorer, "__call__", lambda *_: levels)
+    monkeypatch.setattr(adapter.Reinforcer, "_generate_and_score_completions", scored)
+    told = recipe(qwen, "grpo", **MIXED_IF["grpo"], optimiser__lessons=2, sampling__samples=4, optimiser__steps=1,
+                  optimiser__micro=8, loss__advantage="leave_one_out")  # fmt: skip
+    train(tmp_path / "run", told)
+    assert seen == [pytest.approx([0.75, 0.0, -0.75, 0.0, 0.0, 0.0, 0.0, 0.0])]
+
+
+def test_several_lists_of_one_query_are_told_apart(qwen, tmp_path):
+    twice = [dataclasses.replace(one, meta={"id": f"draw-{i}"}) for i, one in enumerate(lessons(1, first=20) * 2)]
+    train(tmp_path / "run", recipe(qwen, "sft", dev__queries=3), dev=[*twice, *lessons(1, first=20)])
+    records = read_measured(tmp_path / "run", "before").records
+    assert [record["id"] for record in records] == ["draw-0", "draw-1", "q20"]
+
+
 def test_several_passes_over_the_replies_of_a_step(qwen, tmp_path):
     outcome = train(tmp_path / "run", recipe(qwen, "grpo", **MIXED_IF["grpo"], loss__iterations=2))
     assert [line["step"] for line in curve(tmp_path / "run")] == [1, 2]
@@ -188,8 +224,12 @@ def test_several_passes_over_the_replies_of_a_step(qwen, tmp_path):
 
 def test_what_cannot_be_is_told(qwen, tmp_path):
     bare = [dataclasses.replace(lesson, grades={}) for lesson in lessons(8)]
-    with pytest.raises(InvalidInput, match="no reply of 2 steps can be scored"):
+    with pytest.raises(
+        InvalidInput, match=r"learnt from by grpo: query 'q0': nothing in it that the reward could score"
+    ):
         train(tmp_path / "a", recipe(qwen, "grpo"), data=bare)
+    with pytest.raises(InvalidInput, match=r"no dev lesson has a grade above 0.*dev\.measure=format"):
+        train(tmp_path / "e", recipe(qwen, "sft"), data=bare, dev=None)
     with pytest.raises(TrainingStopped, match="is nan"):
         train(tmp_path / "b", recipe(qwen, "sft", optimiser__lr=1e9, optimiser__clip_norm=1e9))
     with pytest.raises(InvalidInput, match="in --lessons and in --dev"):

@@ -7,7 +7,7 @@ imitate. Every recipe of :mod:`shortlist.synthesis` writes them; imitation, pref
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -55,6 +55,17 @@ class Target:
             raise InvalidInput(f"a target with {len(self.scores)} scores for a slate of {size}; give one a place")
         if self.rejected is not None:
             self.rejected.check(size)
+
+    def part(self, places: Sequence[int]) -> Target:
+        """What the target says of some places, which become 0, 1, … in the order given."""
+        new = {place: i for i, place in enumerate(places)}
+        return Target(
+            order=tuple(new[place] for place in self.order if place in new),
+            scores=None if self.scores is None else tuple(self.scores[place] for place in places),
+            subset=None if self.subset is None else tuple(new[place] for place in self.subset if place in new),
+            reasoning=self.reasoning,
+            rejected=None if self.rejected is None else self.rejected.part(places),
+        )
 
     def judgement(self, size: int) -> Judgement:
         """The target as the judgement that a perfect reply is read as; scored if the target has scores.
@@ -117,6 +128,15 @@ class Lesson:
     def ids(self) -> tuple[str, ...]:
         """The documents' ids in the order shown."""
         return tuple(candidate.id for candidate in self.slate.candidates)
+
+    def part(self, places: Sequence[int]) -> Lesson:
+        """What it says of the passages at ``places``, in the order given; grades stay those of all."""
+        shown = tuple(self.slate.candidates[place] for place in places)
+        teacher = {c.id: self.teacher[c.id] for c in shown if c.id in self.teacher}
+        target = None if self.target is None else self.target.part(places)
+        return Lesson(
+            slate=Slate(self.slate.query, shown), grades=self.grades, teacher=teacher, target=target, meta=self.meta
+        )
 
     @property
     def request(self) -> RerankRequest:

@@ -2,8 +2,10 @@
 
 A long labelled list is put in order of its labels and dealt out: with ``n`` passages and groups of ``c``, group ``j``
 holds the ones at ``j, j + s, j + 2s, …`` with the interval ``s = n // c``. So every group has good and bad passages side
-by side (for 50 passages and groups of 10 that is every 5th). Labels become whole numbers from 0 to 10 over the *whole*
-list, so that a group's scores say where its passages stand among all of them.
+by side (for 50 passages and groups of 10 that is every 5th). Where ``c`` does not divide ``n`` these are more than ``c``:
+the group takes ``c`` of them at even distances, the first and the last among them, so that the worst are dealt out, too.
+Labels become whole numbers from 0 to 10 over the *whole* list, so that a group's scores say where its passages stand
+among all of them.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from shortlist.data.lessons import Lesson, Target
 from shortlist.errors import InvalidInput, UnknownName
@@ -18,6 +21,7 @@ from shortlist.synthesis.common import Tally, arranged, generator, slate_of
 
 TOP = 10
 LABELS = ("teacher", "grades")
+T = TypeVar("T")
 
 
 def whole_scores(labels: Sequence[float], top: int = TOP) -> list[int]:
@@ -87,7 +91,7 @@ class Grouping:
         place = {docid: i for i, docid in enumerate(lesson.ids)}
         interval = len(labels) // size
         for j in range(interval)[: self.per_scale]:
-            dealt = sorted(best_first[j::interval][:size], key=lambda candidate: place[candidate.id])
+            dealt = sorted(_spread(best_first[j::interval], size), key=lambda candidate: place[candidate.id])
             shown = arranged(dealt, self.order, {}, generator(self.seed, "group", name, size, j))
             ids = [candidate.id for candidate in shown]
             yield Lesson(
@@ -97,6 +101,12 @@ class Grouping:
                 target=_target([labels[d] for d in ids], [whole[d] for d in ids]),
                 meta={"id": f"{name}/g{size}.{j}", "qid": lesson.slate.query.id, "input_order": self.order},
             )
+
+
+def _spread(stripe: Sequence[T], size: int) -> list[T]:
+    """So many of them, from the first to the last at even distances."""
+    last, steps = len(stripe) - 1, size - 1
+    return [stripe[(2 * i * last + steps) // (2 * steps)] for i in range(size)]
 
 
 def _target(labels: Sequence[float], scores: Sequence[int]) -> Target:

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import Final, Literal, TypeAlias
 
+from shortlist.data.lessons import Lesson
 from shortlist.errors import InvalidInput, UnknownName
 from shortlist.rewards.text.base import Reply, readable
 from shortlist.rewards.text.gold import check_rel
@@ -30,9 +31,10 @@ _RANKS: Final = ("document", "rollout")
 class PooledRank:
     """ERank's reward: of a relevant passage ``1 / rank``; of another -1 above all relevant ones, -1/2 above some.
 
-    Below (or level with) all relevant ones a passage earns ``(1 - ((score - teacher) / top)**2) / 2``; the teacher is 0
-    for a passage that it did not score. A reply that does not count earns ``unformatted``, below all else. A slate of
-    several passages earns their mean. In ``[unformatted, 1]``. Relevant is a grade of ``rel`` or more.
+    Below (or level with) all relevant ones a passage earns ``(1 - ((score - teacher) / top)**2) / 2``. The teacher's score
+    is the target's, else the lesson's, on the policy's scale of 0 to ``top``; 0 for a passage that it did not score. A reply
+    that does not count earns ``unformatted``, below all else. A slate of several passages earns their mean. In
+    ``[unformatted, 1]``. Relevant is a grade of ``rel`` or more.
 
     The published constants are lost (an image); these are ours, of the same shape, bounded.
     """
@@ -71,7 +73,7 @@ class PooledRank:
         above = [entry.score > other for other in pool.rivals(entry, self.ranks, relevant=True)]
         if any(above):
             return -1.0 if all(above) else -0.5
-        return (1 - _square(entry.score, entry.teacher or 0.0, self.top)) / 2
+        return (1 - _square(entry.score, _on_scale(entry.teacher or 0.0, self.top), self.top)) / 2
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,8 @@ class PooledNDCG:
 class TeacherError:
     """``1 - mean(((score - teacher) / top)**2)`` over the passages that the teacher scored: in [0, 1].
 
-    The teacher's scores are on the policy's scale, 0 to ``top``. ERank's squared-error reward.
+    The teacher's scores are the target's, else the lesson's; they must be on the policy's scale, 0 to ``top``. ERank's
+    squared-error reward.
     """
 
     _: KW_ONLY
@@ -146,7 +149,8 @@ class TeacherError:
         if not told:
             return None
         return 1 - math.fsum(
-            1.0 if entry.score is None else _square(entry.score, entry.teacher or 0.0, self.top) for entry in told
+            1.0 if entry.score is None else _square(entry.score, _on_scale(entry.teacher or 0.0, self.top), self.top)
+            for entry in told
         ) / len(told)
 
 
@@ -215,11 +219,25 @@ def _entries(place: int, reply: Reply, rel: float, *, strict: bool) -> list[_Ent
     lesson, told = reply.lesson, scores(reply)
     counts = readable(reply.verdict, strict=strict)
     return [
-        _Entry(
-            place, docid, score if counts and math.isfinite(score) else None, grade >= rel, lesson.teacher.get(docid)
-        )
-        for docid, score, grade in zip(lesson.ids, told, lesson.gains, strict=True)
+        _Entry(place, docid, score if counts and math.isfinite(score) else None, grade >= rel, teacher)
+        for docid, score, grade, teacher in zip(lesson.ids, told, lesson.gains, _teacher(lesson), strict=True)
     ]
+
+
+def _teacher(lesson: Lesson) -> Sequence[float | None]:
+    """The teacher's scores by place: the target's, which are on the policy's scale, else what the teacher said."""
+    if lesson.target is not None and lesson.target.scores is not None:
+        return lesson.target.scores
+    return [lesson.teacher.get(docid) for docid in lesson.ids]
+
+
+def _on_scale(teacher: float, top: float) -> float:
+    if not 0 <= teacher <= top:
+        raise InvalidInput(
+            f"a teacher's score is {teacher:g}, off the policy's scale of 0 to {top:g}; make targets on it "
+            "(shortlist data imitate --scale spread, shortlist data groups), or give top"
+        )
+    return teacher
 
 
 def _square(score: float, teacher: float, top: float) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,7 @@ from shortlist.rewards.text.base import Reply, WeightedTextReward
 from shortlist.training.development import NDCG, Measured
 from shortlist.training.text.forms import live_reranker, whole
 from shortlist.training.text.models import LiveCompleter, Serving
-from shortlist.types import Rollout, Slate, Status, Turn
+from shortlist.types import Rollout, Status, Turn
 
 FORMAT = "format"
 """The share of replies that are in the form asked for (status ok)."""
@@ -37,9 +38,10 @@ class TextDevelopment:
         reranker = live_reranker(completer, self.serving.kind, self.serving.options, self.serving.prompt)
         lessons = whole(self.lessons)
         records, replies = [], []
+        names = _names(lessons)
         for place, rollout in enumerate(self._rollouts(reranker, lessons)):
             lesson = lessons[place]
-            records.append(_record(lesson, rollout))
+            records.append({"id": names[place], **_record(lesson, rollout)})
             replies.append([_reply(lesson, turn) for turn in rollout.turns])
             if told is not None:
                 told(place + 1, len(lessons))
@@ -80,22 +82,27 @@ def mean(values: Any) -> float:
 
 
 def _reply(lesson: Lesson, turn: Turn[Any]) -> Reply:
-    ids = {candidate.id for candidate in turn.slate.candidates}
-    same = tuple(candidate.id for candidate in turn.slate.candidates) == lesson.ids
-    shown = lesson if same else _of(lesson, turn.slate, ids)
-    return Reply(shown, turn.text, turn.verdict, turn.usage.completion_tokens)
+    """A reply to what one call showed of the lesson."""
+    place = {docid: i for i, docid in enumerate(lesson.ids)}
+    shown = [place[candidate.id] for candidate in turn.slate.candidates]
+    same = shown == list(range(len(lesson)))
+    return Reply(lesson if same else lesson.part(shown), turn.text, turn.verdict, turn.usage.completion_tokens)
 
 
-def _of(lesson: Lesson, slate: Slate, ids: set[str]) -> Lesson:
-    """The part of a lesson that one call showed."""
-    teacher = {docid: score for docid, score in lesson.teacher.items() if docid in ids}
-    return Lesson(slate=Slate(slate.query, slate.candidates), grades=lesson.grades, teacher=teacher, meta=lesson.meta)
+def _names(lessons: Sequence[Lesson]) -> list[str]:
+    """A name of its own for each lesson: its id, its query's, with a number where several have the same."""
+    names = [str(lesson.meta.get("id") or lesson.slate.query.id) for lesson in lessons]
+    seen: Counter[str] = Counter()
+    unique = []
+    for name in names:
+        seen[name] += 1
+        unique.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
+    return unique
 
 
 def _record(lesson: Lesson, rollout: Rollout) -> dict[str, Any]:
     ranking, turns, query = rollout.ranking, rollout.turns, lesson.slate.query
     record: dict[str, Any] = {
-        "id": query.id,
         "query": query.text,
         "golds": list(query.answers),
         "kept": [{"id": c.id, "title": c.document.title, "text": c.document.text} for c in ranking.kept],

@@ -21,7 +21,7 @@ from shortlist.text.groupwise import GroupScores
 from shortlist.text.pointwise import TOP, PointwiseRating, PointwiseYesNo
 from shortlist.text.subset import Subset
 from shortlist.training.text.recipe import PromptRecipe, TextRecipe
-from shortlist.types import Candidate, Slate, Status
+from shortlist.types import Slate, Status
 
 _SERVED: dict[str, tuple[str, dict[str, str]]] = {
     "listwise": ("listwise", {}),
@@ -137,23 +137,7 @@ def fitted_lessons(prompt: PromptBase, lessons: Iterable[Lesson]) -> list[Lesson
 
 def _singles(lesson: Lesson) -> Iterable[Lesson]:
     """One lesson a passage; grades stay those of the whole pool, which pooled rewards need."""
-    if len(lesson) == 1:
-        yield lesson
-        return
-    for place, candidate in enumerate(lesson.slate.candidates):
-        yield Lesson(
-            slate=Slate(lesson.slate.query, (candidate,)),
-            grades=lesson.grades,
-            teacher={candidate.id: lesson.teacher[candidate.id]} if candidate.id in lesson.teacher else {},
-            target=_part(lesson.target, place),
-            meta=lesson.meta,
-        )
-
-
-def _part(target: Target | None, place: int) -> Target | None:
-    if target is None or target.scores is None:
-        return None
-    return Target(scores=(target.scores[place],), reasoning=target.reasoning, rejected=_part(target.rejected, place))
+    return [lesson] if len(lesson) == 1 else [lesson.part([place]) for place in range(len(lesson))]
 
 
 def whole(lessons: Iterable[Lesson]) -> list[Lesson]:
@@ -170,9 +154,13 @@ def whole(lessons: Iterable[Lesson]) -> list[Lesson]:
 
 def _pooled(pool: list[Lesson]) -> Lesson:
     first = pool[0]
-    candidates: dict[str, Candidate] = {c.id: c for lesson in pool for c in lesson.slate.candidates}
+    by_id = {lesson.ids[0]: lesson for lesson in pool}
+    known = [lesson.target.scores for lesson in by_id.values() if lesson.target is not None]
+    scores = tuple(score for told in known if told is not None for score in told)
     return Lesson(
-        slate=Slate(first.slate.query, tuple(candidates.values())),
+        slate=Slate(first.slate.query, tuple(lesson.slate.candidates[0] for lesson in by_id.values())),
         grades={docid: grade for lesson in pool for docid, grade in lesson.grades.items()},
+        teacher={docid: score for lesson in by_id.values() for docid, score in lesson.teacher.items()},
+        target=Target(scores=scores) if len(scores) == len(by_id) else None,
         meta=first.meta,
     )

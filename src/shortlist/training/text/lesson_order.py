@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -57,9 +58,11 @@ def unit_of(lesson: Lesson, place: int) -> str:
 
 
 def places(units: Sequence[str], steps: int, size: int, seed: int) -> list[int]:
-    """The rows of all steps, one after the other, ``size`` each: all of them once an epoch, each epoch shuffled.
+    """The rows of all steps, one after the other, ``size`` each; each epoch shuffled.
 
-    ``units`` names each row's unit; rows of one unit stay beside each other.
+    ``units`` names each row's unit; rows of one unit stay beside each other and in one step, as rewards that look at a
+    whole query need them. Where what is left of a step has room for no whole unit, the beginning of one fills it, and the
+    rest of that unit waits for the next epoch. Otherwise every row comes once an epoch.
 
     >>> sorted(places(["a", "b", "a"], 1, 3, 0))
     [0, 1, 2]
@@ -69,10 +72,15 @@ def places(units: Sequence[str], steps: int, size: int, seed: int) -> list[int]:
     pools: dict[str, list[int]] = {}
     for place, name in enumerate(units):
         pools.setdefault(name, []).append(place)
-    whole, order, epoch = list(pools.values()), list[int](), 0
+    whole = [pool[i : i + size] for pool in pools.values() for i in range(0, len(pool), size)]
+    order, epoch = list[int](), 0
     while len(order) < steps * size:
-        shuffled = np.random.default_rng([seed, epoch]).permutation(len(whole))
-        order += [place for unit in shuffled for place in whole[unit]]
+        waiting = deque(whole[unit] for unit in np.random.default_rng([seed, epoch]).permutation(len(whole)))
+        while waiting:
+            room = size - len(order) % size
+            fits = next((i for i, unit in enumerate(waiting) if len(unit) <= room), 0)
+            order += waiting[fits][:room]
+            del waiting[fits]
         epoch += 1
     return order[: steps * size]
 

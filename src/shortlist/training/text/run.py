@@ -133,6 +133,12 @@ def _development(run: TextRun, serving: Serving, rewarding: Rewarding) -> TextDe
         run.note("no dev lessons: the last weights are kept, not the best")
         return None
     reward = rewarding.reward if run.recipe.method == "grpo" or run.recipe.loss.own_pairs else None
+    measure, graded = run.recipe.dev.measure, any(any(lesson.gains) for lesson in run.lessons.dev)
+    if not graded and (measure == NDCG or (measure == "reward" and reward is None)):
+        raise InvalidInput(
+            f"dev.measure is {measure}, and no dev lesson has a grade above 0; give --dev lessons with grades, or "
+            "choose by dev.measure=format, or not at all: data.dev_share=0"
+        )
     return TextDevelopment(lessons=run.lessons.dev, serving=serving, reward=reward)
 
 

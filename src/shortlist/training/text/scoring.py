@@ -10,16 +10,17 @@ from typing import Any
 
 import yaml
 
-from shortlist.data.lessons import Lesson
+from shortlist.data.lessons import Lesson, Target
 from shortlist.errors import InvalidInput
 from shortlist.rerankers.spec import read_options
 from shortlist.rewards.text import Reply, Tools, WeightedTextReward, make_weighted, needs
 from shortlist.training.text.advantages import flat_share
 from shortlist.training.text.development import FORMAT, mean
+from shortlist.training.text.forms import completion
 from shortlist.types import Judgement, Status, Verdict
 
 _MOST_DRY = 2
-"""So many calls in a row in which nothing can be scored are no accident."""
+"""So many first calls in which nothing can be scored are no accident."""
 
 _PART = re.compile(r"\s*(?:([-+]?[0-9]*\.?[0-9]+(?:e-?[0-9]+)?)\s+)?([\w.@-]+)(?:\?(\S*))?\s*")
 
@@ -52,6 +53,16 @@ def tools_needed(words: str) -> frozenset[str]:
     return frozenset(tool for _, name, _ in read_parts(words) for tool in needs(name))
 
 
+def unscorable(prompt: Any, lessons: Sequence[Lesson], reward: WeightedTextReward) -> list[int]:
+    """The places of lessons that hold nothing the reward could score a reply by: a well-formed one has no level."""
+    replies = []
+    for lesson in lessons:
+        shown = tuple(range(len(lesson)))
+        text = completion(prompt, Target(order=shown, scores=(0.0,) * len(shown), subset=shown), lesson.slate)
+        replies.append(Reply(lesson, text, prompt.parse(text, lesson.slate)))
+    return [place for place, one in enumerate(reward.score_parts(replies)) if one.total is None]
+
+
 @dataclass
 class StepScorer:
     """Scores a step's replies in one call; ``facts`` then holds what the log is told of them.
@@ -65,6 +76,7 @@ class StepScorer:
     samples: int
     facts: dict[str, Any] = field(default_factory=dict)
     _dry: int = 0
+    _seen: bool = False
 
     def replies(self, places: Sequence[int], texts: Sequence[str], lengths: Sequence[int]) -> list[Reply]:
         """The texts, read by the prompt's own parser."""
@@ -78,10 +90,11 @@ class StepScorer:
         replies = self.replies(places, texts, lengths)
         scored = self.reward().score_parts(replies)
         totals = [one.total for one in scored]
-        self._dry = self._dry + 1 if all(total is None for total in totals) else 0
+        self._seen |= any(total is not None for total in totals)
+        self._dry += not self._seen
         if self._dry == _MOST_DRY:
             raise InvalidInput(
-                f"no reply of {_MOST_DRY} steps can be scored by the reward ({', '.join(scored[0].parts)}): "
+                f"no reply of the first {_MOST_DRY} steps can be scored by the reward ({', '.join(scored[0].parts)}): "
                 "do the lessons hold what it needs (grades, a teacher, answers)?"
             )
         self.facts.clear()

@@ -22,7 +22,7 @@ from shortlist.training.text.pairs import own_pairs, remembered
 from shortlist.training.text.recipe import TextRecipe
 from shortlist.training.text.rows import Renderer
 from shortlist.training.text.sampling import Drawing
-from shortlist.training.text.scoring import StepScorer
+from shortlist.training.text.scoring import StepScorer, tools_needed, unscorable
 from shortlist.training.text.tools import Rewarding
 
 _NEW, _OLD = "activation_checkpointing", "gradient_checkpointing"
@@ -56,6 +56,8 @@ class Learning:
             return remembered(self.folder / "pairs.jsonl", self._own_pairs)
         make = {"sft": rows.imitation, "dpo": rows.preference, "grpo": rows.reinforcement}[recipe.method]
         found = make(self.renderer, self.lessons, most=most)
+        if recipe.method == "grpo":
+            found = self._scorable(found)
         found.check(recipe.method)
         if found.left_out:
             self.note(
@@ -63,6 +65,17 @@ class Learning:
             )
         more = rows.answering(self.renderer, self.lessons) if recipe.data.answers and recipe.method == "sft" else []
         return found.rows + more
+
+    def _scorable(self, found: rows.Rows) -> rows.Rows:
+        """Without the lessons that the reward can make nothing of; one that asks models is not asked for that."""
+        if tools_needed(self.recipe.reward.parts):
+            return found
+        lessons = [self.lessons[row["lesson"]] for row in found.rows]
+        lost = set(unscorable(self.renderer.prompt, lessons, self.rewarding.reward()))
+        told = [
+            f"query {lessons[i].slate.query.id!r}: nothing in it that the reward could score by" for i in sorted(lost)
+        ]
+        return rows.Rows([row for i, row in enumerate(found.rows) if i not in lost], [*found.left_out, *told])
 
     def _own_pairs(self) -> list[dict[str, Any]]:
         return own_pairs(self.text, self.renderer, self.scorer(), self.drawing(), seed=self.recipe.seed)

@@ -1,0 +1,48 @@
+"""Which rows a step takes: all of them once an epoch, and what belongs together in one step."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shortlist.training.text.lesson_order import places
+
+
+def steps_of(units, steps, size, seed=0):
+    order = places(units, steps, size, seed)
+    assert len(order) == steps * size
+    return [[units[place] for place in order[i : i + size]] for i in range(0, len(order), size)]
+
+
+def pools(sizes):
+    return [f"query {i}" for i, size in enumerate(sizes) for _ in range(size)]
+
+
+@given(st.integers(1, 30), st.integers(1, 8), st.integers(1, 5), st.integers(0, 3))
+def test_rows_of_their_own_come_once_an_epoch(count, size, epochs, seed):
+    order = places([f"lesson {i}" for i in range(count)], -(-epochs * count // size), size, seed)
+    for epoch in range(epochs):
+        assert sorted(order[epoch * count : (epoch + 1) * count]) == list(range(count))
+
+
+def test_a_pool_that_is_short_puts_no_other_out_of_step():
+    """Four pools of five a step, one pool of four: its step alone is filled with the beginning of another."""
+    units = pools([4] + [5] * 15)
+    steps = steps_of(units, 8, 20)
+    whole = [{name: step.count(name) for name in step} for step in steps]
+    short = [step for step in whole if "query 0" in step]
+    assert short
+    for step in whole:
+        if step not in short:
+            assert set(step.values()) == {5}
+    for step in short:
+        assert step["query 0"] == 4
+        assert sum(count >= 5 for count in step.values()) == 3
+
+
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=12), st.integers(1, 12), st.integers(0, 5))
+def test_at_most_one_pool_of_a_step_is_cut(sizes, size, seed):
+    units = pools(sizes)
+    for step in steps_of(units, 6, size, seed):
+        cut = [name for name in set(step) if step.count(name) % min(units.count(name), size)]
+        assert len([name for name in cut if units.count(name) <= size]) <= 1
