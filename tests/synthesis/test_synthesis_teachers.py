@@ -13,11 +13,12 @@ from shortlist.data.lessons import Lesson
 from shortlist.errors import InvalidInput, UnknownName
 from shortlist.rerankers.base import Reranker
 from shortlist.rerankers.policies import PairPolicy
-from shortlist.rerankers.strategies import Pointwise
+from shortlist.rerankers.strategies import Pointwise, SlidingWindow
 from shortlist.synthesis.common import Tally
 from shortlist.synthesis.imitate import Imitation
 from shortlist.synthesis.teach import Teaching, agreement, fused_score
-from shortlist.types import Candidate, Document, Query, Ranking, RerankRequest, Slate, Status
+from shortlist.testing.rerankers import ScriptedPolicy
+from shortlist.types import Candidate, Document, Judgement, Query, Ranking, RerankRequest, Slate, Status
 
 
 def request(qid: str = "a", count: int = 4) -> RerankRequest:
@@ -163,6 +164,16 @@ def test_a_ranker_that_only_orders_has_its_places_spread_and_its_own_cutoff():
     assert made.target.scores == (0.0, 3.0, 7.0, 10.0)
     assert made.target.subset == ()
     assert imitated(Orders(lambda i, _: -i)).target.subset is None
+
+
+def test_what_the_teacher_thought_is_imitated_where_one_call_saw_the_whole_list():
+    def says(slate):
+        order = tuple(reversed(range(len(slate))))
+        return Judgement(order=order, reasoning=f"I saw {len(slate)}")
+
+    for window, thought in ((4, "I saw 4"), (2, "")):
+        ranker = Reranker(policy=ScriptedPolicy(says), strategy=SlidingWindow(size=window, stride=1))
+        assert imitated(ranker).target.reasoning == thought
 
 
 def test_lists_that_were_not_judged_whole_are_left_out():

@@ -11,6 +11,7 @@ from shortlist.cli import run as shortlist
 from shortlist.cli.train_common import shipped
 from shortlist.data.lessons import write_lessons
 from shortlist.errors import InvalidInput, UnknownName
+from shortlist.training.log import read_metrics
 from shortlist.training.text.forms import prompt_of, served
 from shortlist.training.text.plan import Hardware, load_for, make_plan
 from shortlist.training.text.recipe import TextRecipe
@@ -62,6 +63,8 @@ def test_the_first_step_of_a_paper_recipe_runs_on_a_tiny_model_of_its_architectu
     changes = {**SMALL, "model": str(model)}
     if name in READ:
         changes |= {"reward.parts": READ[name], "reward.reader": "policy"}
+    elif paper.method == "grpo":  # and what tells babble from babble, or there is nothing to learn from
+        changes["reward.parts"] = f"1.0 signs + {paper.reward.parts}"
     if name == "erank-grpo":
         changes |= {"optimiser.lessons": 4, "optimiser.micro": 8}
     if name == "dynamicrag-dpo":
@@ -69,6 +72,9 @@ def test_the_first_step_of_a_paper_recipe_runs_on_a_tiny_model_of_its_architectu
     recipe = TextRecipe.of({**paper.flat(), **changes})
     run = TextRun(recipe=recipe, folder=tmp_path / "run", lessons=lessons_of(recipe, lessons(4, size=2), []))
     assert train_text(run).steps == 1
+    (step,) = [line for line in read_metrics(tmp_path / "run") if line["step"]]
+    assert step["norm"] > 0
+    assert paper.method != "grpo" or {part for _, part, _ in read_parts(recipe.reward.parts)} == set(step["parts"])
     assert (tmp_path / "run" / "checkpoints" / "best" / "reranker_config.json").is_file()
 
 

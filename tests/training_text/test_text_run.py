@@ -58,11 +58,15 @@ def test_each_method_takes_two_steps(method, qwen, tmp_path):
 MIXED_IF = {"sft": {}, "dpo": {}, "grpo": {name.replace(".", "__"): value for name, value in MIXED.items()}}
 
 
-@pytest.mark.parametrize("method", ["sft", "grpo", "dpo"])
-def test_one_by_eight_is_eight_by_one(method, llama, tmp_path):
+@pytest.mark.parametrize(
+    ("method", "kind"), [("sft", "dapo"), ("dpo", "dapo"), ("grpo", "dapo"), ("grpo", "grpo"), ("grpo", "dr_grpo")]
+)
+def test_one_by_eight_is_eight_by_one(method, kind, llama, tmp_path):
     lines = []
     for micro in (8, 1):
-        told = recipe(llama, method, **MIXED_IF[method], optimiser__lessons=8 if method != "grpo" else 2)
+        told = recipe(
+            llama, method, **MIXED_IF[method], optimiser__lessons=8 if method != "grpo" else 2, loss__kind=kind
+        )
         told = dataclasses.replace(told, optimiser=dataclasses.replace(told.optimiser, micro=micro))
         train(tmp_path / f"{micro}", told, data=lessons(12))
         lines.append([(line["loss"], line["norm"]) for line in curve(tmp_path / f"{micro}") if line["step"]])

@@ -24,7 +24,7 @@ from shortlist.training.text.forms import completion, fitted_lessons, prompt_of,
 from shortlist.training.text.recipe import PromptRecipe, TextRecipe
 from shortlist.types import Choice, Status
 
-WORDS = st.text("ab <>/thinkanswer[]123", max_size=30)
+WORDS = st.text("ab <>/thinkanswer[]123", min_size=1, max_size=30)
 SLATES = {n: plain_slate(["some words"] * n) for n in range(1, 21)}
 
 
@@ -79,7 +79,7 @@ def test_a_rating_reads_back(rating, reasoning):
 def test_a_choice_reads_back(told):
     n, order = told
     for prompt in (SetwiseChoice(), SetwiseReasoning()):
-        read = prompt.parse(completion(prompt, Target(order=order), SLATES[n]), SLATES[n])
+        read = prompt.parse(completion(prompt, Target(order=order, reasoning="because"), SLATES[n]), SLATES[n])
         assert isinstance(read, Choice)
         assert (read.best, read.status) == (order[0], Status.OK)
 
@@ -92,6 +92,8 @@ def test_a_choice_reads_back(told):
         (GroupScores(), Target(scores=(0.5, 1)), "no whole scores"),
         (GroupScores(), Target(scores=(11, 1)), "no scores within 0 to 10"),
         (Listwise(), Target(subset=(1,)), "no order"),
+        (ListwiseReasoning(), Target(order=(0, 1)), "no reasoning"),
+        (GroupScores(reasoning=True), Target(scores=(1, 2)), "no reasoning"),
     ],
 )
 def test_a_target_that_says_too_little_is_an_error_that_says_what(prompt, target, lacks):
@@ -106,7 +108,8 @@ def test_a_lesson_is_taken_apart_for_a_pointwise_prompt_and_put_together_to_be_r
     assert [single.target.scores[0] for single in singles] == list(lesson.target.scores)
     assert all(single.grades == lesson.grades for single in singles)
     (again,) = whole(singles)
-    assert (again.ids, again.grades) == (lesson.ids, lesson.grades)
+    assert (again.ids, again.grades, again.teacher) == (lesson.ids, lesson.grades, lesson.teacher)
+    assert again.target.scores == lesson.target.scores
     assert fitted_lessons(GroupScores(), [lesson, Lesson(slate=plain_slate([]))]) == [lesson]
 
 

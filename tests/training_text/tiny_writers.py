@@ -71,7 +71,9 @@ def lessons(count: int = 8, size: int = 3, *, seed: int = 0, first: int = 0) -> 
         scores = tuple(9.0 if right else 1.0 for right in good)
         order = tuple(sorted(range(size), key=lambda i: -scores[i]))
         subset = tuple(i for i in range(size) if good[i])
-        worse = Target(order=order[::-1], scores=tuple(10 - score for score in scores), subset=())
+        worse = Target(
+            order=order[::-1], scores=tuple(10 - score for score in scores), subset=(), reasoning="by no colour"
+        )
         made.append(
             Lesson(
                 slate=Slate(
@@ -80,7 +82,7 @@ def lessons(count: int = 8, size: int = 3, *, seed: int = 0, first: int = 0) -> 
                 ),
                 grades={document.id: 2.0 * right for document, right in zip(documents, good, strict=True)},
                 teacher={document.id: score for document, score in zip(documents, scores, strict=True)},
-                target=Target(order=order, scores=scores, subset=subset, rejected=worse),
+                target=Target(order=order, scores=scores, subset=subset, reasoning="by colour", rejected=worse),
                 meta={"qid": f"q{q}"},
             )
         )

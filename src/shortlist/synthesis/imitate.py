@@ -24,7 +24,7 @@ SCALES = ("spread", "absolute", "range", "raw")
 
 @dataclass(frozen=True, kw_only=True)
 class Imitation:
-    """Whom to imitate.
+    """Whom to imitate. What it thought is the target's reasoning where a single call saw the whole list.
 
     Args:
         ranker: the teacher. The subset is what it keeps (its cutoff, as of ``keep=…`` in its name); where it states no
@@ -61,7 +61,8 @@ class Imitation:
         shares, kind = relevance(ranking, scale_of(self.ranker))
         known = _by_place(ranking, ranking.scores or shares)
         scores = self._scores(known, _by_place(ranking, shares))
-        target = Target(order=ranking.order, scores=scores, subset=self._subset(ranking, shares))
+        thought = ranking.reasoning[0] if len(ranking.reasoning) == 1 else ""  # of several calls no one saw the whole
+        target = Target(order=ranking.order, scores=scores, subset=self._subset(ranking, shares), reasoning=thought)
         teacher = dict(zip(lesson.ids, known, strict=True))
         meta = {**lesson.meta, "teacher": self.ranker.name, "scores": kind}
         return replace(lesson, teacher=teacher, target=target, meta=meta)

@@ -112,7 +112,14 @@ def completion(prompt: Any, target: Target, slate: Slate) -> str:
     return text
 
 
+def reasons(prompt: Any) -> bool:
+    """Whether it asks for reasoning before the answer."""
+    return bool(getattr(prompt, "reasoning", False)) or str(prompt.kind).endswith("-reasoning")
+
+
 def _lacks(prompt: Any, target: Target) -> str:
+    if reasons(prompt) and not target.reasoning:
+        return "reasoning"
     if isinstance(prompt, Subset):
         return "" if target.subset is not None else "subset"
     top = 1 if isinstance(prompt, PointwiseYesNo) else TOP

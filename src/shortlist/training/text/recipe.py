@@ -93,8 +93,8 @@ class LossRecipe:
     """How far a step may go."""
 
     advantage: Advantage = say("z_score", "of a reply among those of its lesson; a group of one, or of equals, has 0")
-    kind: Literal["grpo", "dapo", "dr_grpo", "bnpo"] = say(
-        "dapo", "how tokens are weighed: by reply, over the step, by the longest reply, over the micro-batch"
+    kind: Literal["grpo", "dapo", "dr_grpo"] = say(
+        "dapo", "how tokens are weighed: by reply, over the step, by the longest reply that is allowed"
     )
     beta: float = say(0.0, "grpo: weight of the k3 distance from the model before training", least=0)
     clip: float = say(0.2, "grpo: a ratio is not rewarded for leaving 1 ± clip", least=POSITIVE)

@@ -58,7 +58,8 @@ def unscorable(prompt: Any, lessons: Sequence[Lesson], reward: WeightedTextRewar
     replies = []
     for lesson in lessons:
         shown = tuple(range(len(lesson)))
-        text = completion(prompt, Target(order=shown, scores=(0.0,) * len(shown), subset=shown), lesson.slate)
+        target = Target(order=shown, scores=(0.0,) * len(shown), subset=shown, reasoning="-")
+        text = completion(prompt, target, lesson.slate)
         replies.append(Reply(lesson, text, prompt.parse(text, lesson.slate)))
     return [place for place, one in enumerate(reward.score_parts(replies)) if one.total is None]
 
