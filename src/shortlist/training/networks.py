@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -25,6 +25,7 @@ from shortlist.rerankers.policies import pair_of
 from shortlist.text.base import GOLDEN, PromptBase
 from shortlist.text.pointwise import PointwiseYesNo
 from shortlist.text.truncation import cut_slate
+from shortlist.training.parallel import gathered
 from shortlist.types import RerankRequest, Slate
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt", "vocab.json")
@@ -232,7 +233,11 @@ def in_full_precision(module: Any) -> None:
 
 def save_model(model: Any, folder: Path) -> None:
     """The model with adapters merged, in safetensors; the model at hand stays as it is."""
-    state = merged_state(model)
+    save_state(model, merged_state(model), folder)
+
+
+def save_state(model: Any, state: Mapping[str, Tensor], folder: Path) -> None:
+    """Weights (see :func:`merged_state`) as a model of the same kind, in safetensors."""
     plain = without_adapters(model)
     config = copy.deepcopy(plain.config)
     if hasattr(config, "quantization_config"):  # of the file it was dequantised from; the copy is in full precision
@@ -257,7 +262,7 @@ def merged_state(model: Any) -> dict[str, Tensor]:
     """The weights by the names of the model without adapters."""
     if hasattr(model, "merge_and_unload"):
         model = copy.deepcopy(model).merge_and_unload()
-    return {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
+    return {name: gathered(value) for name, value in model.state_dict().items()}
 
 
 def save_tokenizer(local: LocalModel, folder: Path) -> None:

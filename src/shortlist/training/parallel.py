@@ -83,3 +83,27 @@ def leave() -> None:
     """Part from the others, at the end of a command: threads that still wait for them would abort the interpreter's exit."""
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
+
+
+# ------------------------------------------------------------------------------------------------ sharded tensors
+
+
+def is_sharded(value: torch.Tensor) -> bool:
+    """Whether each process holds a part of it (FSDP 2)."""
+    return hasattr(value, "full_tensor")
+
+
+def gathered(value: torch.Tensor) -> torch.Tensor:
+    """The whole of a tensor, on the CPU and apart from the model; of a sharded one every process must ask."""
+    whole: torch.Tensor = value.detach().full_tensor() if hasattr(value, "full_tensor") else value.detach()  # type: ignore[operator, unused-ignore]
+    return whole.cpu().clone()
+
+
+def spread(whole: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """A whole tensor, sharded as another one is; as it stands where that one is whole or of another shape."""
+    if not is_sharded(like) or whole.shape != like.shape:
+        return whole
+    from torch.distributed.tensor import distribute_tensor
+
+    placed: Any = like
+    return distribute_tensor(whole.to(placed.device), placed.device_mesh, placed.placements)

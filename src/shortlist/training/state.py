@@ -21,6 +21,7 @@ from typing import Any, TypeAlias
 import torch
 
 from shortlist.errors import InvalidFile
+from shortlist.training.parallel import gathered, spread
 
 Tensors: TypeAlias = Mapping[str, torch.Tensor]
 
@@ -116,18 +117,19 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
 
 
 def optimiser_tensors(optimiser: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
-    """What an optimiser remembers, by parameter number and name."""
+    """What an optimiser remembers, by parameter number and name; of sharded weights every process must ask."""
     state = optimiser.state_dict()["state"]
-    return {f"optimiser.{i}.{name}": value for i, kept in state.items() for name, value in kept.items()}
+    return {f"optimiser.{i}.{name}": gathered(value) for i, kept in state.items() for name, value in kept.items()}
 
 
 def load_optimiser(optimiser: torch.optim.Optimizer, tensors: Tensors) -> None:
     """Have an optimiser remember what :func:`optimiser_tensors` told."""
     state: dict[int, dict[str, torch.Tensor]] = {}
+    parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
     for key, value in tensors.items():
         if key.startswith("optimiser."):
             _, number, name = key.split(".")
-            state.setdefault(int(number), {})[name] = value
+            state.setdefault(int(number), {})[name] = spread(value, parameters[int(number)])
     optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
 
 

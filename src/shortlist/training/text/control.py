@@ -149,13 +149,19 @@ class Control(TrainerCallback):  # type: ignore[misc, unused-ignore]
         return {"dev": dict(found.values)}
 
     def _better(self, score: float, found: Measured) -> None:
-        name = f"step-{self.now.step:06d}.safetensors"
+        name, text = f"step-{self.now.step:06d}.safetensors", self.completer.text
+        weights = text.state() if self.gathers else {}
         if self.first:
-            self.states.keep_weights(self.now.step, self.completer.text.state())
+            self.states.keep_weights(self.now.step, weights)
             self._write("best", found)
         self.now.best, self.now.stale = [(score, self.now.step, name)], 0
-        if self.first and self.before is not None:
+        if self.gathers and self.before is not None:
             self.publish("best", self.before, found)
+
+    @property
+    def gathers(self) -> bool:
+        """Whether this process takes part in telling what was learnt: the one that writes, or all where it is sharded."""
+        return self.first or self.completer.text.sharded
 
     def _write(self, name: str, found: Measured) -> None:
         if self.first:
@@ -176,12 +182,15 @@ class Control(TrainerCallback):  # type: ignore[misc, unused-ignore]
 
     def save(self) -> None:
         """A state, after which what is older or stands in none is deleted."""
-        if not self.first:
+        if not self.gathers:
             return
         weights = {f"policy.{name}": value for name, value in self.completer.text.state().items()}
+        optimiser = optimiser_tensors(self._optimiser)
+        if not self.first:
+            return
         facts = {"progress": self.now.to_json(), "streaks": self.guards.streaks}
         self.log.sync()
-        self.states.save(State(self.now.step, {**weights, **optimiser_tensors(self._optimiser)}, facts))
+        self.states.save(State(self.now.step, {**weights, **optimiser}, facts))
         self.states.forget_weights(but=[name for _, _, name in self.now.best])
 
 

@@ -21,8 +21,16 @@ from shortlist.rerankers.catalog import save_checkpoint_config
 from shortlist.text.base import PromptBase
 from shortlist.training.card import CardFacts, Checkpoint, model_card
 from shortlist.training.checkpoint import replaced
-from shortlist.training.networks import freeze_below, prepare_half, save_model, save_tokenizer, without_adapters
+from shortlist.training.networks import (
+    freeze_below,
+    merged_state,
+    prepare_half,
+    save_state,
+    save_tokenizer,
+    without_adapters,
+)
 from shortlist.training.opening import LoRA, adapted, is_causal
+from shortlist.training.parallel import gathered, is_sharded, spread
 from shortlist.training.text.recipe import ModelRecipe
 
 
@@ -48,9 +56,14 @@ class TextModel:
             dict.fromkeys([*([] if mine is None else [mine]), *([told] if isinstance(told, int) else told or [])])
         )
 
+    @property
+    def sharded(self) -> bool:
+        """Whether each process holds a part of the weights: what is told of them must be asked by every process."""
+        return any(map(is_sharded, self.model.parameters()))
+
     def state(self) -> dict[str, torch.Tensor]:
         """A copy of what learns."""
-        return {name: value.detach().cpu().clone() for name, value in self.trained.items()}
+        return {name: gathered(value) for name, value in self.trained.items()}
 
     def load_state(self, state: dict[str, torch.Tensor]) -> None:
         """Put :meth:`state` back."""
@@ -60,7 +73,7 @@ class TextModel:
             raise InvalidInput(f"the state is of a model in which other weights learn ({', '.join(odd)} …)")
         with torch.no_grad():
             for name, value in state.items():
-                mine[name].copy_(value)
+                mine[name].copy_(spread(value, mine[name]))
 
 
 def open_text_model(name: str | Path, told: ModelRecipe, *, seed: int = 0, device: str = "auto") -> TextModel:
@@ -159,13 +172,21 @@ class Serving:
     prompt: PromptBase
 
 
-def save_text_checkpoint(text: TextModel, folder: Path, serving: Serving, card: CardFacts) -> Path:
-    """A folder for transformers (adapters merged), ``open_reranker`` and, with its README, a model hub."""
+def save_text_checkpoint(
+    text: TextModel, folder: Path, serving: Serving, card: CardFacts, *, write: bool = True
+) -> Path:
+    """A folder for transformers (adapters merged), ``open_reranker`` and, with its README, a model hub.
+
+    Of a sharded model every process calls this, and one has ``write``.
+    """
+    state = merged_state(text.model)
+    if not write:
+        return folder
     base = (
         text.local.card.hub.repo if text.local.card is not None and text.local.card.hub is not None else text.local.name
     )
     with replaced(folder) as staged:
-        save_model(text.model, staged)
+        save_state(text.model, state, staged)
         save_tokenizer(text.local, staged)
         save_checkpoint_config(staged, serving.kind, {"engine": "transformers", **serving.options}, serving.prompt)
         facts = Checkpoint(kind=serving.kind, base=base, options=serving.options, prompt=serving.prompt)

@@ -114,7 +114,9 @@ def _train(run: TextRun, processes: Processes, *, resume: bool) -> Outcome:
         steps=steps,
         completer=completer,
         development=_development(run, serving, rewarding),
-        publish=lambda name, before, found: _publish(run, text, serving, name, before=before, found=found),
+        publish=lambda name, before, found: _publish(
+            run, text, serving, name, before=before, found=found, write=processes.first
+        ),
         log=Log(run.folder, write=processes.first),
         on_step=run.on_step if processes.first else (lambda _step, _told: None),
         first=processes.first,
@@ -148,12 +150,12 @@ def _finish(run: TextRun, control: Control, text: TextModel, serving: Serving) -
     before = dict(control.before.values) if control.before is not None else {}
     after = _best_values(run) if control.now.best else {}
     outcome = Outcome(best, before, after, control.now.step, control.now.why or "all steps taken")
-    if not control.first:
-        return outcome
     nothing = Measured({}, [])
     for name in ("last",) if control.now.best else ("last", "best"):
-        _publish(run, text, serving, name, before=control.before or nothing, found=nothing)
-    _write_json(run.folder / RESULTS, {"recipe": run.recipe.name, **results(outcome)})
+        if control.gathers:
+            _publish(run, text, serving, name, before=control.before or nothing, found=nothing, write=control.first)
+    if control.first:
+        _write_json(run.folder / RESULTS, {"recipe": run.recipe.name, **results(outcome)})
     return outcome
 
 
@@ -202,7 +204,9 @@ def _write_json(path: Path, told: Any) -> None:
         file.write(json.dumps(told, ensure_ascii=False, indent=1).encode("utf-8", "backslashreplace"))
 
 
-def _publish(run: TextRun, text: TextModel, serving: Serving, name: str, *, before: Measured, found: Measured) -> None:
+def _publish(
+    run: TextRun, text: TextModel, serving: Serving, name: str, *, before: Measured, found: Measured, write: bool
+) -> None:
     rows = tuple(
         Result(
             dataset=f"{run.data} (dev)",
@@ -225,4 +229,4 @@ def _publish(run: TextRun, text: TextModel, serving: Serving, name: str, *, befo
         seeds=(run.recipe.seed,),
         results=rows,
     )
-    save_text_checkpoint(text, run.folder / "checkpoints" / name, serving, card)
+    save_text_checkpoint(text, run.folder / "checkpoints" / name, serving, card, write=write)
