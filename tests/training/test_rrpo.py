@@ -99,6 +99,15 @@ def test_the_other_objectives_go_through_the_same_loop(toy, tmp_path, objective)
     assert (tmp_path / "run" / "checkpoints" / "best" / "model.safetensors").exists()
 
 
+@pytest.mark.parametrize(("objective", "lists"), [("rrpo", 5 * 2), ("dpo", 4), ("list_mle", 4)])
+def test_only_what_credits_picks_has_every_prefix_read(toy, tmp_path, objective, lists):
+    """Of four samples (and the greedy list that the baseline compares them with) of two passages."""
+    train(toy, tmp_path / "run", f"objective={objective}", "optimiser.steps=3", "data.solvable=false", "dev.every=3")
+    costs = [json.loads(line) for line in (tmp_path / "run" / "costs.jsonl").read_text().splitlines()]
+    asked = [cost["made"] + cost["saved"] for cost in costs if cost["step"]]
+    assert sum(asked) == 3 * 4 * lists
+
+
 def test_judgements_in_the_reader_s_place(toy, tmp_path):
     data, model = toy
     told = toy_run.recipe(model, "reward.f1=0", "reward.ndcg=1", "reader=null", "dev.measure=ndcg@10")

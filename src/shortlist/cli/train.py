@@ -206,7 +206,7 @@ def _plan(told: Recipe, found: TrainingData) -> None:
 
     out.print(told.text(), end="")
     note(f"{len(found.train)} queries to learn from, {len(found.dev)} to choose by; {'; '.join(found.notes)}")
-    if told.asks_reader and METHODS[told.objective].reads == "lists":
+    if told.asks_reader and METHODS[told.objective].reads in {"prefixes", "lists"}:
         budget = "no budget" if told.reward.budget is None else f"a budget of {told.reward.budget:,}"
         note(
             f"at most {_readings(told, len(found.train)):,} readings to learn from (what comes again is saved), {budget}"
@@ -216,10 +216,12 @@ def _plan(told: Recipe, found: TrainingData) -> None:
 def _readings(told: Recipe, queries: int) -> int:
     """The most there can be: of the samples and of greedy lists at every step, and of the filter before."""
     from shortlist.training.experience import lists_a_query
-    from shortlist.training.objectives import credit_of
+    from shortlist.training.objectives import METHODS
 
-    sampling, credit = told.sampling, credit_of(told)
-    prefixes = lists_a_query(sampling, credit) * (sampling.k + (told.policy.stop or credit.form == "marginal"))
+    sampling, credit, every = told.sampling, told.credit, METHODS[told.objective].reads == "prefixes"
+    lists = lists_a_query(sampling, credit) if every else sampling.samples
+    lengths = sampling.k if every or told.policy.stop else 1
+    prefixes = lists * (lengths + (told.policy.stop or (every and credit.form == "marginal")))
     steps = told.optimiser.steps * told.optimiser.queries * prefixes
     kinds = bool(told.weights.keys() & {"f1", "em"}) + ("likelihood" in told.weights)
     return kinds * (steps + queries * told.data.solvable_samples * told.data.solvable)

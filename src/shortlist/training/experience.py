@@ -110,10 +110,15 @@ def lists_a_query(sampling: SamplingRecipe, credit: CreditRecipe) -> int:
 
 def asked_lists(one: Experience, sampler: Sampler, credit: CreditRecipe) -> list[Shown]:
     """The sampled lists, then the greedy one that the baseline compares them with, if it does."""
-    rows = [*one.picks_SK]
-    if credit.baseline in _GREEDY:
-        rows.append(sampler.greedy(one.scores_N if credit.baseline == "current" else one.reference_N))
-    return [(one.request.query, documents(one.request, row)) for row in rows]
+    if credit.baseline not in _GREEDY:
+        return finished_lists(one)
+    greedy = sampler.greedy(one.scores_N if credit.baseline == "current" else one.reference_N)
+    return [*finished_lists(one), (one.request.query, documents(one.request, greedy))]
+
+
+def finished_lists(one: Experience) -> list[Shown]:
+    """The sampled lists."""
+    return [(one.request.query, documents(one.request, row)) for row in one.picks_SK]
 
 
 def asked_alone(one: Experience) -> list[Shown]:
@@ -159,6 +164,15 @@ def with_levels(one: Experience, levels: Levels, sampler: Sampler, told: CreditR
     credited = credit(told, carried[:samples], carried[samples:], before[:samples], before[samples:])
     parts = {name: _last(part[:samples], one.lengths_S, first) for name, part in levels.parts.items()}
     return replace(one, levels_SK=carried[:samples], parts_SK=parts, advantages_SK=credited)
+
+
+def with_finished(one: Experience, levels: Levels) -> Experience:
+    """With the levels of the finished lists alone, told at each of their picks: for objectives that credit none."""
+    column, rows = {length: i for i, length in enumerate(levels.lengths)}, np.arange(len(one.picks_SK))
+    columns = [column[length] for length in one.lengths_S.tolist()]
+    levels_SK = np.repeat(levels.totals[rows, columns][:, None], one.picks_SK.shape[1], axis=1)
+    parts = {name: part[rows, columns] for name, part in levels.parts.items()}
+    return replace(one, levels_SK=levels_SK, parts_SK=parts, advantages_SK=levels_SK)
 
 
 def _last(part: Floats, lengths_S: Floats, first: int) -> Floats:

@@ -7,7 +7,7 @@ to be read for it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
 import numpy as np
@@ -16,7 +16,7 @@ import torch
 from shortlist.training import losses
 from shortlist.training import plackett_luce as pl
 from shortlist.training.experience import Experience, Floats, Sampler
-from shortlist.training.recipe import CreditRecipe, LossRecipe, Recipe
+from shortlist.training.recipe import LossRecipe
 
 Tensor: TypeAlias = torch.Tensor
 Objective: TypeAlias = Callable[[Tensor, Experience, Sampler, LossRecipe], tuple[Tensor, float]]
@@ -25,11 +25,14 @@ Objective: TypeAlias = Callable[[Tensor, Experience, Sampler, LossRecipe], tuple
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """An objective and what the reader has to be asked for it; ``credits``: whether it credits single picks."""
+    """An objective and what the reader has to be asked for it.
+
+    ``prefixes``: of the sampled lists and of what they are compared with, to credit every pick; ``lists``: the sampled
+    lists, finished; ``alone``: the sampled passages, each by itself.
+    """
 
     objective: Objective
-    reads: Literal["lists", "alone", "nothing"]
-    credits: bool = False
+    reads: Literal["prefixes", "lists", "alone", "nothing"]
 
 
 def rrpo(logits_N: Tensor, one: Experience, sampler: Sampler, recipe: LossRecipe) -> tuple[Tensor, float]:
@@ -87,18 +90,12 @@ def supervised(logits_N: Tensor, one: Experience, sampler: Sampler, _: LossRecip
 
 
 METHODS: Final[Mapping[str, Method]] = {
-    "rrpo": Method(rrpo, "lists", credits=True),
+    "rrpo": Method(rrpo, "prefixes"),
     "dpo": Method(dpo, "lists"),
     "list_mle": Method(list_mle, "lists"),
     "distil": Method(distil, "alone"),
     "supervised": Method(supervised, "nothing"),
 }
-
-
-def credit_of(recipe: Recipe) -> CreditRecipe:
-    """How picks are credited; for an objective that credits none, no list is read to compare with."""
-    told = recipe.credit
-    return told if METHODS[recipe.objective].credits else replace(told, form="prefix", baseline="none")
 
 
 def _alike(last_S: Floats) -> bool:

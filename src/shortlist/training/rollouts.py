@@ -16,17 +16,20 @@ from shortlist.training.advantages import SlidingWhitener
 from shortlist.training.experience import (
     Experience,
     Sampler,
+    Shown,
     asked_alone,
     asked_lists,
     derive,
+    finished_lists,
     normalised,
     with_alone,
+    with_finished,
     with_k1,
     with_labels,
     with_levels,
 )
 from shortlist.training.guards import TrainingStopped
-from shortlist.training.objectives import METHODS, Method, credit_of
+from shortlist.training.objectives import METHODS, Method
 from shortlist.training.parallel import Processes
 from shortlist.training.policy import ScorePolicy
 from shortlist.training.progress import SPENT
@@ -87,14 +90,24 @@ class Rollouts:
 
     def submitted(self, batch: list[Experience]) -> Rolled:
         """Hand shortlists to the reader."""
-        submit, credit = self.environment.submit, credit_of(self.recipe)
-        if self.method.reads == "nothing":
+        reads, credit = self.method.reads, self.recipe.credit
+        if reads == "nothing":
             return Rolled(batch, None)
-        if self.method.reads == "alone":
-            return Rolled(batch, submit([shown for one in batch for shown in asked_alone(one)], [1]))
+        lists = [shown for one in batch for shown in self._asked(one)]
         empty = self.sampler.stop or credit.form == "marginal"
-        lengths = range(0 if empty else 1, self.recipe.sampling.k + 1)
-        return Rolled(batch, submit([s for one in batch for s in asked_lists(one, self.sampler, credit)], lengths))
+        lengths = {
+            "alone": [1],
+            "lists": sorted({len(shown) for _, shown in lists}),
+            "prefixes": range(0 if empty else 1, self.recipe.sampling.k + 1),
+        }
+        return Rolled(batch, self.environment.submit(lists, lengths[reads]))
+
+    def _asked(self, one: Experience) -> list[Shown]:
+        if self.method.reads == "alone":
+            return asked_alone(one)
+        return (
+            finished_lists(one) if self.method.reads == "lists" else asked_lists(one, self.sampler, self.recipe.credit)
+        )
 
     def read(self, rolled: Rolled) -> tuple[Levels | None, str]:
         """Wait for the reader. A spent budget ends the run, in all processes: the reason why."""
@@ -109,14 +122,15 @@ class Rollouts:
         """What each pick was worth."""
         if levels is None:
             return [with_labels(one, self.labels) for one in batch]
-        alone, credit = self.method.reads == "alone", credit_of(self.recipe)
-        counts = [len(asked_alone(o) if alone else asked_lists(o, self.sampler, credit)) for o in batch]
+        counts = [len(self._asked(one)) for one in batch]
         each = [_rows(levels, end - count, end) for end, count in zip(np.cumsum(counts).tolist(), counts, strict=True)]
-        if alone:
-            return [with_alone(one, told) for one, told in zip(batch, each, strict=True)]
-        batch = [with_levels(one, told, self.sampler, credit) for one, told in zip(batch, each, strict=True)]
+        if self.method.reads != "prefixes":
+            told = with_alone if self.method.reads == "alone" else with_finished
+            return [told(one, some) for one, some in zip(batch, each, strict=True)]
+        credit = self.recipe.credit
+        batch = [with_levels(one, some, self.sampler, credit) for one, some in zip(batch, each, strict=True)]
         found = self.processes.gather([(one.advantages_SK, (one.picks_SK >= 0).numpy()) for one in batch])
-        scaled = self.processes.share(normalised(found, self.recipe.credit, self.whitener))
+        scaled = self.processes.share(normalised(found, credit, self.whitener))
         batch = [dataclasses.replace(one, advantages_SK=a) for one, a in zip(batch, scaled, strict=True)]
         beta = self.recipe.loss.beta if self.recipe.loss.kl == "k1" else 0.0
         return [with_k1(one, self.sampler, beta) for one in batch] if beta else batch
