@@ -5,10 +5,10 @@
     python scripts/reader_table.py --data hotpotqa-distractor --reader MODEL.gguf?one_line=true --cache reads.sqlite \
         --k 1,2,3 base=base.trec ours@0=ours-0.trec ours@1=ours-1.trec --output table.json
 
-Systems are TREC runs; NAME@SEED are the seeds of one system, whose queries are averaged before they are compared with the
-first system's. Of systems named NAME+ each query keeps as many as its reranker said, k at most. The reader is shown a
-shortlist best first; with ``--key set`` in the order of ids, so that what was read for one system is oftener known for
-the next. Beside each mean: the paired bootstrap's and the t-test's p against the first system.
+Systems are TREC runs; NAME@SEED are the seeds of one system, whose queries are averaged before they are compared with those
+of the first system, averaged likewise. Of systems named NAME+ each query keeps as many as its reranker said, k at most. The
+reader is shown a shortlist best first; with ``--key set`` in the order of ids, so that what was read for one system is oftener
+known for the next. Beside each mean: the paired bootstrap's and the t-test's p against the first system.
 """
 
 from __future__ import annotations
@@ -47,7 +47,9 @@ def main() -> None:
     tables, per_query = [], {}
     for k in told.k:
         rows = {name: measured(collection, environment, ranked[name], name, Path(systems[name]), k) for name in systems}
-        tables += [{"k": k, **compared(name, seeds, rows)} for name, seeds in grouped(rows).items()]
+        systems_of = grouped(rows)
+        first = next(iter(systems_of.values()))
+        tables += [{"k": k, **compared(name, seeds, first, rows)} for name, seeds in systems_of.items()]
         per_query[k] = rows
     for row in tables:
         print(json.dumps(row))
@@ -131,25 +133,20 @@ def grouped(rows: dict[str, dict]) -> dict[str, list[str]]:
     return dict(seeds)
 
 
-def compared(name: str, seeds: list[str], rows: dict[str, dict]) -> dict:
-    """A system's means over queries and seeds, and what sets it apart from the first."""
-    first = rows[next(iter(rows))]
-    row = {"system": name, "seeds": len(seeds), "queries": len(first)}
+def compared(name: str, seeds: list[str], first: list[str], rows: dict[str, dict]) -> dict:
+    """A system's means over queries and seeds, and what sets it apart from the first system, whose seeds are ``first``."""
+    queries = list(rows[first[0]])
+    row = {"system": name, "seeds": len(seeds), "queries": len(queries)}
     for measure in ("f1", "em", "ndcg@10", "recall", "all", "kept"):
-        base = np.array([first[q][measure] for q in first])
-        each = np.array([[rows[seed][q][measure] for q in first] for seed in seeds])
-        mine = each.mean(0)
-        row[measure] = round(float(mine.mean()), 4)
+        each, base = (np.array([[rows[seed][q][measure] for q in queries] for seed in some]) for some in (seeds, first))
+        gain = each.mean(0) - base.mean(0)
+        row[measure] = round(float(each.mean()), 4)
         if len(seeds) > 1:
             row[f"{measure} by seed"] = [round(float(x), 4) for x in each.mean(1)]
-        if rows[seeds[0]] is not first and np.ptp(mine - base) > 1e-9:
-            p, interval = paired_bootstrap(mine, base)
-            row[f"{measure} gain"] = [
-                round(float((mine - base).mean()), 4),
-                round(interval.low, 4),
-                round(interval.high, 4),
-            ]
-            row[f"{measure} p"] = [round(p, 4), round(paired_t_test(mine, base)[1], 4)]
+        if np.ptp(gain) > 1e-9:
+            p, interval = paired_bootstrap(each.mean(0), base.mean(0))
+            row[f"{measure} gain"] = [round(float(x), 4) for x in (gain.mean(), interval.low, interval.high)]
+            row[f"{measure} p"] = [round(p, 4), round(paired_t_test(each.mean(0), base.mean(0))[1], 4)]
     return row
 
 
