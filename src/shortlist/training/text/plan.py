@@ -34,6 +34,7 @@ from shortlist.types import Candidate, Document, Query, Slate
 
 GIB = 2**30
 _DRAWING_SHARE = 0.125
+_SPLIT = "weights, gradients and AdamW split over the devices (accelerate launch --use_fsdp --fsdp_version 2); "
 _TYPICAL_REASONING = 800  # tokens: what published policies write once trained, where the prompt allows more
 
 
@@ -100,7 +101,7 @@ class Plan:
             + ", ".join(f"{name} {hours:,.1f}" for name, hours in self.hours.items()),
             (
                 f"  assumed      {machine.utilisation:.0%} of the peak in training, "
-                f"{machine.utilisation * _DRAWING_SHARE:.1%} in drawing; weights, gradients and AdamW split over the devices; "
+                f"{machine.utilisation * _DRAWING_SHARE:.1%} in drawing; {_SPLIT if machine.gpus > 1 else ''}"
                 "rewards and dev not counted"
             ),
         ]
