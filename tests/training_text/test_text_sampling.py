@@ -60,10 +60,11 @@ def plain_logps(opened, prompts, replies, temperature):
     return told
 
 
-def test_sampler_trainer_and_a_plain_forward_pass_agree(opened, prompts):
-    replies, sampled = drawn(opened, prompts, seeds(0, 1, range(5)))
+@pytest.mark.parametrize("share", [False, True])
+def test_sampler_trainer_and_a_plain_forward_pass_agree(opened, prompts, share):
+    replies, sampled = drawn(opened, prompts, seeds(0, 1, range(5)), share=share)
     ids, mask, reply = batch(opened, prompts, replies)
-    packed, entropy = packed_logps(opened.model, ids, mask, reply, temperature=0.7)
+    packed, entropy = packed_logps(opened.model, ids, mask, reply, temperature=0.7, share=share)
     for i, plain in enumerate(plain_logps(opened, prompts, replies, 0.7)):
         n = len(replies[i])
         assert sampled[i] == pytest.approx(plain.tolist(), abs=TOLERANCE)
@@ -84,7 +85,8 @@ def test_in_half_precision_sampler_and_trainer_agree_too(request, prompts):
     assert any(abs(a - b) > TOLERANCE for i, told in enumerate(sampled) for a, b in zip(told, exact[i], strict=True))
 
 
-def test_packing_has_the_gradient_of_single_rows(opened, prompts):
+@pytest.mark.parametrize("share", [False, True])
+def test_packing_has_the_gradient_of_single_rows(opened, prompts, share):
     replies, _ = drawn(opened, prompts, seeds(0, 2, range(5)))
     weights = torch.linspace(-1, 1, 5)
 
@@ -94,18 +96,34 @@ def test_packing_has_the_gradient_of_single_rows(opened, prompts):
         return torch.cat([p.grad.flatten() for p in opened.model.parameters() if p.grad is not None])
 
     ids, mask, reply = batch(opened, prompts, replies)
-    packed = gradient(packed_logps(opened.model, ids, mask, reply, temperature=0.7)[0])
+    packed = gradient(packed_logps(opened.model, ids, mask, reply, temperature=0.7, share=share)[0])
     plain = gradient(plain_logps(opened, prompts, replies, 0.7))
     assert torch.allclose(packed, plain, atol=1e-4 * float(plain.abs().max()))
 
 
-def test_imitation_reads_the_targets_alone_and_as_a_plain_forward_pass_does(opened, prompts):
+def test_what_prompts_begin_with_is_read_once(opened, prompts):
+    widths = []
+    hook = opened.model.model.register_forward_pre_hook(
+        lambda _module, _args, told: widths.append(tuple(told["input_ids"].shape)), with_kwargs=True
+    )
+    ids, mask, reply = batch(opened, prompts, [[5, 6]] * 5)
+    try:
+        packed_logps(opened.model, ids, mask, reply, share=True)
+    finally:
+        hook.remove()
+    shared = next(i for i, (a, b) in enumerate(zip(prompts[0], prompts[3], strict=False)) if a != b)
+    longest = max(map(len, prompts))
+    assert widths == [(1, shared), (2, longest - shared + 3 * reply)]
+
+
+@pytest.mark.parametrize("share", [False, True])
+def test_imitation_reads_the_targets_alone_and_as_a_plain_forward_pass_does(opened, prompts, share):
     width = max(map(len, prompts)) + 4
     ids, mask, labels = torch.zeros(5, width, dtype=torch.long), torch.zeros(5, width), torch.full((5, width), -100)
     for i, prompt in enumerate(prompts):  # rows flush left, replies of one to three tokens
         row = torch.tensor([*prompt, *range(5, 6 + i % 3)])
         ids[i, : len(row)], mask[i, : len(row)], labels[i, len(prompt) : len(row)] = row, 1, row[len(prompt) :]
-    logps, entropy, best = target_logps(opened.model, ids, mask, labels)
+    logps, entropy, best = target_logps(opened.model, ids, mask, labels, share=share)
     plain = opened.model(input_ids=ids, attention_mask=mask).logits[:, :-1].log_softmax(-1)
     known = labels[:, 1:] != -100
     assert len(logps) == int(known.sum()) == 1 + 2 + 3 + 1 + 2

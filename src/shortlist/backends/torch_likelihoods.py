@@ -13,7 +13,7 @@ from shortlist.backends import torch_trie
 from shortlist.backends.base import Likelihoods, Question
 from shortlist.backends.chat_tokens import ChatTokens
 from shortlist.backends.torch_generation import left_padded
-from shortlist.backends.torch_models import batches, halving, import_torch
+from shortlist.backends.torch_models import batches, cache_of, going_on, halving, import_torch
 from shortlist.types import Usage
 
 
@@ -95,7 +95,7 @@ def _score(model: Any, padding: int, batch: list[_Asked]) -> list[Likelihoods]:
         first_BV = out.logits[:, -1].float().log_softmax(-1)  # noqa: N806
         sums = [[float(first_BV[b, label[0]]) for label in item.labels] for b, item in enumerate(batch)]
         if more:
-            _add_rest(torch, model, (out.past_key_values, mask_BT, padding), batch, sums)
+            _add_rest(torch, model, (cache_of(out), mask_BT, padding), batch, sums)
     return [_result(item, told) for item, told in zip(batch, sums, strict=True)]
 
 
@@ -116,8 +116,8 @@ def _add_rest(
         input_ids=ids_RL,
         attention_mask=mask_RT,
         position_ids=_positions(mask_RT)[:, -width:],
-        past_key_values=cache,
         use_cache=True,
+        **going_on(cache),
     )
     for r, (b, j, label) in enumerate(rows):
         n = len(label) - 1

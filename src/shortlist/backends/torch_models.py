@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import inspect
 import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -49,6 +50,22 @@ def import_transformers() -> Any:
     except ImportError as error:
         raise MissingExtra("transformers", "local") from error
     return transformers
+
+
+def going_on(cache: Any) -> dict[str, Any]:
+    """What a model is called with to go on after ``cache``: transformers 5.24 renamed the argument."""
+    return {} if cache is None else {_cache_name(): cache}
+
+
+def cache_of(out: Any) -> Any:
+    """The keys and values that a forward pass kept."""
+    return getattr(out, _cache_name())
+
+
+@functools.cache
+def _cache_name() -> str:
+    parameters = inspect.signature(import_transformers().LlamaForCausalLM.forward).parameters
+    return "cache" if "cache" in parameters else "past_key_values"
 
 
 def check_precision(dtype: str) -> None:

@@ -16,7 +16,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from shortlist.backends.torch_models import import_torch
+from shortlist.backends.torch_models import cache_of, going_on, import_torch
 
 TESTED: Final = frozenset({"llama", "qwen2", "qwen3"})
 """Model types whose every layer is full attention by absolute depth, and which take a mask of token by token."""
@@ -131,8 +131,8 @@ def greedy(
                 position_ids=torch.tensor(
                     [[len(prompts[place]) + len(replies[place]) - 1 for place in open_]], device=model.device
                 ),
-                past_key_values=out.past_key_values,
                 use_cache=True,
+                **going_on(cache_of(out)),
             )
 
 

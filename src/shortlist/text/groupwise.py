@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from shortlist.errors import InvalidInput
 from shortlist.text.base import PromptBase
 from shortlist.text.grammar import json_schema
 from shortlist.text.language import Language, OneOf, Part, Said, after_reasoning
@@ -30,6 +31,8 @@ _PAIR = re.compile(
 _ASKED = re.compile(rf"(?:\s*+\"\[[0-9]++\]\"\s*+:\s*+{_NUMBER}\s*+(?:,(?=\s*+\")|$))++")
 _LINE = re.compile(rf"[ \t*•-]{{0,8}}+\[(-?[0-9]++)\][ \t*]{{0,8}}+[:=][ \t*]{{0,8}}+({_NUMBER}(?:/10)?+)[ \t*.,;]*+")
 _VALUE = re.compile(rf"({_NUMBER})(?: ?/ ?10)?+")
+_GAP = re.compile(r"[ ,;\n]++")
+_TERSE = re.compile(r"[0-9]{1,9}+")
 _ROUND = re.compile(r"(?:```+(?:json)?)?+|```+", re.IGNORECASE)
 
 
@@ -38,14 +41,26 @@ class GroupScores(PromptBase):
     """Asks for a score from 0 to 10 for every passage of a group, as JSON: ``{"[1]": 5, "[2]": 3}``.
 
     With ``reasoning``, the model reasons in ``<reason>`` first and answers in ``<answer>``.
+
+    ``terse``, for models that learn from it: no rubric, and the scores alone in the passages' order, ``7 0 10``, some two
+    tokens a passage where JSON takes eight. Too few or too many of them are a repair: which is whose is a guess then.
     """
 
     kind: ClassVar[str] = "group-scores"
     passage_tokens: int = 512
     reasoning: bool = False
+    terse: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.terse and self.reasoning:
+            raise InvalidInput("terse and reasoning exclude each other: a terse reply is the scores alone")
 
     def render(self, slate: Slate, /) -> Messages:
         """The query, the passages, the rubric, and the form of the reply."""
+        if self.terse:
+            told = f"Score {len(slate)} passages from 0 to {TOP}. Reply with {len(slate)} integers, in their order."
+            return conversation("You grade passages.", told, asked(slate.query), listed(slate), asked(slate.query))
         return conversation(
             "You grade passages by how well they serve a query; usefulness comes first, relevance second.",
             asked(slate.query),
@@ -59,10 +74,14 @@ class GroupScores(PromptBase):
     def parse(self, text: str, slate: Slate, /) -> ScoredJudgement:
         """Scores from 0 to 10; every pair that can be read counts, whatever its neighbours are."""
         reply = split_reply(text)
+        if self.terse:
+            return _read_terse(reply, len(slate))
         return read_scores(reply.held_to_tags() if self.reasoning else reply, len(slate))
 
     def write(self, judgement: ScoredJudgement, /) -> str:
         """A well-formed reply with the judgement's scores, the missing ones left out."""
+        if self.terse:
+            return " ".join(_plain(score) for score in judgement.scores if not math.isnan(score))
         pairs = (f'"{identifier(i)}": {_plain(s)}' for i, s in enumerate(judgement.scores) if not math.isnan(s))
         scores = f"{{{', '.join(pairs)}}}"
         if not self.reasoning:
@@ -77,7 +96,7 @@ class GroupScores(PromptBase):
 
     def language(self, slate: Slate, /) -> Language | None:
         """An integer from 0 to 10 for every passage, in their order; with ``reasoning`` after any reasoning."""
-        scores = _integers(len(slate))
+        scores = _terse(len(slate)) if self.terse else _integers(len(slate))
         if not scores:
             return None
         asked = {"tag": "reason", "before": "\n```json\n", "after": "\n```\n"}
@@ -108,6 +127,15 @@ def _integers(n: int) -> tuple[Part, ...]:
     return (*parts, Said("}")) if parts else ()
 
 
+def _terse(n: int) -> tuple[Part, ...]:
+    """``7 0 10`` with any integers; nothing for nothing."""
+    integers = tuple(str(score) for score in range(TOP + 1))
+    parts: list[Part] = []
+    for i in range(n):
+        parts += [*([Said(" ")] if i else []), OneOf(identifier(i), integers)]
+    return tuple(parts)
+
+
 def _plain(score: float) -> str:
     return str(int(score)) if score == int(score) else repr(score)
 
@@ -126,6 +154,21 @@ def read_scores(reply: Reply, n: int) -> ScoredJudgement:
     if len(missing) == n:
         told = problems if pairs or reply.answer is None else (*problems, "no scores in the reply")
         return ScoredJudgement.of(scores, status=Status.FAILED, reasoning=reply.reasoning, problems=told)
+    status = status_of(problems, missing)
+    return ScoredJudgement.of(scores, status=status, reasoning=reply.reasoning, problems=problems + missed(missing, n))
+
+
+def _read_terse(reply: Reply, n: int) -> ScoredJudgement:
+    """The scores of a reply such as ``7 0 10``, the first for the first passage; commas and lines will do for spaces."""
+    if n == 0:
+        return ScoredJudgement.of((), status=Status.OK, reasoning=reply.reasoning)
+    words = [] if reply.answer is None else _GAP.split(reply.answer.strip(" \n,;"))
+    if reply.answer is None or not all(_TERSE.fullmatch(word) for word in words):
+        told = (*reply.problems, "no line of scores in the reply")
+        return ScoredJudgement.of([None] * n, status=Status.FAILED, reasoning=reply.reasoning, problems=told)
+    scores, wrong = _scores(((str(i + 1), word) for i, word in enumerate(words)), n)
+    problems = (*reply.problems, *wrong, *(() if " ".join(words) == reply.answer else (NOT_ASKED,)))
+    missing = [i for i, score in enumerate(scores) if score is None]
     status = status_of(problems, missing)
     return ScoredJudgement.of(scores, status=status, reasoning=reply.reasoning, problems=problems + missed(missing, n))
 

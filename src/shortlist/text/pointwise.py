@@ -104,6 +104,9 @@ class PointwiseRating(PromptBase):
     From likelihoods, normalised over the eleven integers, the score is their expectation, Σ v · Pr(v), or with
     ``scoring="product"`` the likeliest integer s times its probability, s · Pr(s), as ERank has it: that one is not
     monotone in belief (a sure 0 equals an unsure one). Both lie in [0, 10], as does an integer read from text.
+
+    ``passage_last`` asks before it shows: the passages of a query then share all that stands before them, which training
+    and ``reuse_prefix`` read once. For models that learn from it; an untrained one may lose sight of the question.
     """
 
     kind: ClassVar[str] = "pointwise-rating"
@@ -111,6 +114,7 @@ class PointwiseRating(PromptBase):
     passage_tokens: int = 512
     scoring: Literal["expected", "product"] = "expected"
     reasoning: bool = False
+    passage_last: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -118,7 +122,7 @@ class PointwiseRating(PromptBase):
             raise InvalidInput(f"scoring is {self.scoring!r}; give 'expected' or 'product'")
 
     def render(self, slate: Slate, /) -> Messages:
-        """The query, the passage, the scale and the form of the reply."""
+        """The query, the passage, the scale and the form of the reply; or the passage last."""
         self._check(slate)
         scale = "Rate how relevant the passage is to the query, from 0 (not at all) to 10 (it answers the query fully)."
         form = (
@@ -127,6 +131,8 @@ class PointwiseRating(PromptBase):
             if self.reasoning
             else "Reply with the integer only."
         )
+        if self.passage_last:
+            return conversation(_JUDGE, scale, form, asked(slate.query), _passage(slate))
         return conversation(_JUDGE, asked(slate.query), _passage(slate), scale, form)
 
     def labels(self, slate: Slate, /) -> tuple[str, ...]:  # noqa: ARG002

@@ -170,6 +170,20 @@ def layers_of(model: Any) -> Any:
     return max(stacks, key=len)
 
 
+def keep_layers(model: Any, count: int) -> None:
+    """Drop all layers but the first ``count``, for good: what is saved is a model of so many layers.
+
+    What ranks a passage is told halfway up (BGE's layer-wise rerankers are read there); the layers above it cost time.
+    """
+    layers = layers_of(model)
+    if not 1 <= count <= len(layers):
+        raise InvalidInput(f"keep_layers is {count}; the model has {len(layers)}: give 1 to {len(layers)}")
+    del layers[count:]
+    model.config.num_hidden_layers = count
+    if getattr(model.config, "layer_types", None):
+        model.config.layer_types = model.config.layer_types[:count]
+
+
 def freeze_below(model: Any, train_layers: int) -> int:
     """Leave only the top ``train_layers`` layers, and what stands above them, to be trained; how many are frozen.
 

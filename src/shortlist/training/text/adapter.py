@@ -42,8 +42,8 @@ class Imitator(_InHalf, SFTTrainer):  # type: ignore[misc, unused-ignore]
     Without Triton TRL's fused head reads every position of a row, and a prompt is most of it; here it reads the targets alone.
     """
 
-    def __init__(self, *, precision: str, **told: Any) -> None:
-        self.precision = precision
+    def __init__(self, *, precision: str, share: bool = False, **told: Any) -> None:
+        self.precision, self.share = precision, share
         super().__init__(**told)
 
     def compute_loss(self, model: Any, inputs: Any, return_outputs: Any = None, num_items_in_batch: Any = None) -> Any:
@@ -51,7 +51,7 @@ class Imitator(_InHalf, SFTTrainer):  # type: ignore[misc, unused-ignore]
         if self.accelerator.device.type != "cpu" or return_outputs:
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
         rows = (inputs["input_ids"], inputs["attention_mask"], inputs["labels"])
-        logps_T, entropy_T, best_T = target_logps(model, *rows)
+        logps_T, entropy_T, best_T = target_logps(model, *rows, share=self.share)
         mine = torch.stack([entropy_T.sum(), best_T.sum(), best_T.new_tensor(len(best_T))])
         entropy, best, count = self.accelerator.gather_for_metrics(mine[None]).sum(dim=0).tolist()
         self._metrics["train"]["entropy"].append(entropy / max(count, 1.0))
@@ -173,7 +173,9 @@ class Reinforcer(_InHalf, GRPOTrainer):  # type: ignore[misc, unused-ignore]
                 return super()._get_per_token_logps_and_entropies(*told, batch_size=batch_size, **more)
             size = batch_size or len(input_ids)
             parts = [
-                packed_logps(model, ids, mask, logits_to_keep, temperature=self.temperature)
+                packed_logps(
+                    model, ids, mask, logits_to_keep, temperature=self.temperature, share=self.job.drawing.share
+                )
                 for ids, mask in zip(input_ids.split(size), attention_mask.split(size), strict=True)
             ]
         return torch.cat([logps for logps, _ in parts]), torch.cat([entropy for _, entropy in parts]), None

@@ -23,6 +23,7 @@ from shortlist.training.card import CardFacts, Checkpoint, model_card
 from shortlist.training.checkpoint import replaced
 from shortlist.training.networks import (
     freeze_below,
+    keep_layers,
     merged_state,
     prepare_half,
     save_state,
@@ -87,6 +88,8 @@ def open_text_model(name: str | Path, told: ModelRecipe, *, seed: int = 0, devic
     if told.attention != "sdpa":
         model.set_attn_implementation(told.attention)
     _without_dropout(model)
+    if told.keep_layers is not None:
+        keep_layers(model, told.keep_layers)
     if told.lora_rank is not None:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)

@@ -10,16 +10,65 @@ from typing import Any
 
 import torch
 
+from shortlist.backends.torch_models import cache_of, going_on
+
+_WORTH = 16
+"""Fewer shared tokens than this are not worth a forward pass of their own."""
 _BLOCKED = torch.finfo(torch.bfloat16).min  # representable in every precision in use
 
 
+def beginning(ids_BT: torch.Tensor, least: torch.Tensor) -> int:
+    """How many first tokens all rows share, fewer than ``least`` of each row; 0 for one row alone, or hardly any.
+
+    ``ids_BT``: rows flush left.
+
+    >>> beginning(torch.tensor([[1, 2, 3], [1, 2, 4]]), torch.tensor([3, 3]))
+    0
+    """
+    if len(ids_BT) < 2:
+        return 0
+    same_T = (ids_BT == ids_BT[:1]).all(dim=0)
+    shared = int(same_T.cumprod(0).sum())
+    found = min(shared, int(least.min()) - 1)
+    return found if found >= _WORTH else 0
+
+
+def without_beginning(ids_UP: torch.Tensor, seen_UP: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """What prompts (flush right) all begin with, and what is left of them and of their mask, flush right too.
+
+    At least one token of each prompt is left; the beginning is empty where it is not worth a forward pass of its own.
+    """
+    width, length_U = ids_UP.shape[1], seen_UP.sum(dim=-1)
+    place_P = torch.arange(width, device=ids_UP.device)
+    flush_left_UP = ids_UP.gather(-1, (place_P[None] + (width - length_U)[:, None]).clamp_max(width - 1))
+    begun = beginning(flush_left_UP, length_U)
+    if not begun:
+        return ids_UP.new_empty(0), ids_UP, seen_UP
+    left = width - int(length_U.max()) + begun
+    seen_UR = (place_P[None, left:] >= (width - length_U + begun)[:, None]).to(seen_UP.dtype)
+    return flush_left_UP[0, :begun], ids_UP[:, left:], seen_UR
+
+
+def begin(model: Any, ids_P: torch.Tensor, rows: int) -> Any:
+    """The keys and values of a beginning, once for each row; gradients flow through all of them into the one."""
+    cache = cache_of(model(input_ids=ids_P[None], use_cache=True, logits_to_keep=1))
+    cache.batch_repeat_interleave(rows)
+    return cache
+
+
 def packed_logps(
-    model: Any, ids_BT: torch.Tensor, mask_BT: torch.Tensor, reply: int, *, temperature: float = 1.0
+    model: Any,
+    ids_BT: torch.Tensor,
+    mask_BT: torch.Tensor,
+    reply: int,
+    *,
+    temperature: float = 1.0,
+    share: bool = False,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Log-probability of each of the last ``reply`` tokens of a row, and the entropy there: both B × ``reply``, float32.
 
     ``ids_BT``: prompts flush right, then replies flush left; ``mask_BT``: 1 where a token counts. Rows with equal prompts
-    that stand together are packed. Where the mask is 0 both are 0.
+    that stand together are packed. Where the mask is 0 both are 0. ``share``: what all prompts begin with is read once.
     """
     width = ids_BT.shape[1] - reply
     prompt_BT = torch.where(mask_BT[:, :width] > 0, ids_BT[:, :width], -1)
@@ -30,14 +79,20 @@ def packed_logps(
     replies_UGC = ids_BT.new_zeros(groups, slots, reply)
     told_UGC = mask_BT.new_zeros(groups, slots, reply)
     replies_UGC[group_B, slot_B], told_UGC[group_B, slot_B] = ids_BT[:, width:], mask_BT[:, width:]
-    seen_UP = mask_BT[first_U, :width]
-    ids_UL = torch.cat([ids_BT[first_U, :width], replies_UGC.flatten(1)], dim=1)
+    prompt_UP, seen_UP = ids_BT[first_U, :width], mask_BT[first_U, :width]
+    begun, more = 0, {"use_cache": False}
+    if share:
+        first_P, prompt_UP, seen_UP = without_beginning(prompt_UP, seen_UP)
+        begun = len(first_P)
+    if begun:
+        more = {**going_on(begin(model, first_P, groups)), "use_cache": True}
+    tree_ULL = _tree(seen_UP, told_UGC, dtype=model.dtype if hasattr(model, "dtype") else torch.float32)
     logits_UKV = model(
-        input_ids=ids_UL,
-        attention_mask=_tree(seen_UP, told_UGC, dtype=model.dtype if hasattr(model, "dtype") else torch.float32),
-        position_ids=_places(seen_UP, slots, reply),
-        use_cache=False,
-        logits_to_keep=_before(width, slots, reply, ids_BT.device),
+        input_ids=torch.cat([prompt_UP, replies_UGC.flatten(1)], dim=1),
+        attention_mask=torch.nn.functional.pad(tree_ULL, (begun, 0)),
+        position_ids=begun + _places(seen_UP, slots, reply),
+        logits_to_keep=_before(prompt_UP.shape[1], slots, reply, ids_BT.device),
+        **more,
     ).logits
     logps_UGC, entropy_UGC = _read(logits_UKV, replies_UGC, temperature)
     known_BC = mask_BT[:, width:]
@@ -45,15 +100,21 @@ def packed_logps(
 
 
 def target_logps(
-    model: Any, ids_BL: torch.Tensor, mask_BL: torch.Tensor, labels_BL: torch.Tensor
+    model: Any, ids_BL: torch.Tensor, mask_BL: torch.Tensor, labels_BL: torch.Tensor, *, share: bool = False
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Log-probability, entropy, and whether it is the likeliest token (0 or 1), of every target: all T, float32.
 
     ``labels_BL``: the targets, -100 where there is none. The vocabulary is read only at places where some row has a target.
+    ``share``: what all rows begin with, short of their targets, is read once.
     """
     targets_BL = labels_BL[:, 1:]
     place_K = (targets_BL != -100).any(dim=0).nonzero().flatten()
-    logits_BKV = model(input_ids=ids_BL, attention_mask=mask_BL, use_cache=False, logits_to_keep=place_K).logits
+    begun = beginning(ids_BL, place_K[:1] + 1) if share else 0
+    more: dict[str, Any] = {"use_cache": False}
+    if begun:
+        more = {**going_on(begin(model, ids_BL[0, :begun], len(ids_BL))), "use_cache": True}
+    told = {"attention_mask": mask_BL, "logits_to_keep": place_K - begun}
+    logits_BKV = model(input_ids=ids_BL[:, begun:], **told, **more).logits
     known_BK = targets_BL[:, place_K] != -100
     logps_TV, target_T = logits_BKV[known_BK].float().log_softmax(-1), targets_BL[:, place_K][known_BK]
     with torch.no_grad():

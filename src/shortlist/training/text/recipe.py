@@ -21,6 +21,11 @@ Advantage = Literal["z_score", "mean", "leave_one_out"]
 class ModelRecipe:
     """What is trained of the model, and in which precision."""
 
+    keep_layers: int | None = say(
+        None,
+        "keep the first so many layers and drop the others, for good: a shallower, faster model; none: all",
+        least=1,
+    )
     train_layers: int | None = say(
         None, "only the last so many layers and the final norm are trained; none: all", least=1
     )
@@ -46,6 +51,10 @@ class PromptRecipe:
     reasoning: bool | None = say(None, "think before answering, where the prompt can")
     first_stage_scores: bool | None = say(None, "show first-stage scores, where the prompt can")
     scoring: str | None = say(None, "pointwise-rating: expected or product")
+    passage_last: bool | None = say(
+        None, "pointwise-rating: the passage last; training reads what comes before it once"
+    )
+    terse: bool | None = say(None, "group-scores: few words asked, the scores alone in reply, as 7 0 10")
     reply_tokens: int | None = say(None, "tokens of a reply; null: what the prompt allows", least=1)
 
 

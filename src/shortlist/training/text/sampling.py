@@ -14,7 +14,9 @@ from typing import Any
 import torch
 
 from shortlist.backends.torch_generation import left_padded, top_p
+from shortlist.backends.torch_models import cache_of, going_on
 from shortlist.training.text.models import autocast
+from shortlist.training.text.packed import begin, without_beginning
 
 _MOST_ROWS = 64
 """Replies drawn at a time; prompts of a group are never read twice for fewer."""
@@ -24,7 +26,8 @@ _MOST_ROWS = 64
 class Drawing:
     """How to draw. ``ends``: the tokens that end a reply; ``limit``: the most tokens of one.
 
-    ``precision``: ``"bfloat16"`` draws in the arithmetic that the replies are then learnt from.
+    ``precision``: ``"bfloat16"`` draws in the arithmetic that the replies are then learnt from. ``share``: what prompts
+    all begin with is read once.
     """
 
     limit: int
@@ -33,6 +36,7 @@ class Drawing:
     temperature: float = 1.0
     top_p: float = 1.0
     precision: str = "none"
+    share: bool = False
 
 
 def seeds(seed: int, step: int, rows: Sequence[int]) -> list[int]:
@@ -76,10 +80,16 @@ def _draw(
 ) -> tuple[list[list[int]], list[list[float]]]:
     device = model.device
     ids_UT, mask_UT = left_padded(torch, prompts, how.padding, device)
-    places_UT = (mask_UT.cumsum(-1) - 1).clamp_min(0)
-    out = model(input_ids=ids_UT, attention_mask=mask_UT, position_ids=places_UT, use_cache=True, logits_to_keep=1)
+    first_P = ids_UT.new_empty(0)
+    if how.share:
+        first_P, ids_UT, mask_UT = without_beginning(ids_UT, mask_UT)
+    begun = begin(model, first_P, len(prompts)) if len(first_P) else None
+    mask_UT = torch.nn.functional.pad(mask_UT, (len(first_P), 0), value=1)
+    places_UT = (mask_UT.cumsum(-1) - 1).clamp_min(0)[:, len(first_P) :]
+    told = {"attention_mask": mask_UT, "position_ids": places_UT, **going_on(begun)}
+    out = model(input_ids=ids_UT, use_cache=True, logits_to_keep=1, **told)
     source_B = torch.repeat_interleave(torch.arange(len(prompts), device=device), torch.tensor(counts, device=device))
-    cache = out.past_key_values
+    cache = cache_of(out)
     cache.batch_select_indices(source_B)
     logits_BV, mask_BT = out.logits[source_B, -1], mask_UT[source_B]
     next_B = mask_UT.sum(-1)[source_B]  # the position of the next token
@@ -100,7 +110,7 @@ def _draw(
             cache.batch_select_indices(keep)
             open_B, tokens_B, mask_BT, next_B = open_B[keep], tokens_B[keep], mask_BT[keep], next_B[keep]
         mask_BT = torch.cat([mask_BT, mask_BT.new_ones(len(mask_BT), 1)], dim=1)
-        told = {"attention_mask": mask_BT, "position_ids": next_B[:, None], "past_key_values": cache}
+        told = {"attention_mask": mask_BT, "position_ids": next_B[:, None], **going_on(cache)}
         logits_BV = model(input_ids=tokens_B[:, None], use_cache=True, **told).logits[:, -1]
         next_B = next_B + 1
     return replies, logps

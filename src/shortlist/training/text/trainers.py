@@ -11,8 +11,10 @@ from typing import Any
 from datasets import Dataset
 from transformers import PrinterCallback, TrainingArguments
 
+from shortlist.backends.torch_trie import TESTED
 from shortlist.data.lessons import Lesson
 from shortlist.errors import InvalidInput
+from shortlist.training.networks import without_adapters
 from shortlist.training.parallel import Processes
 from shortlist.training.text import adapter, rows
 from shortlist.training.text.control import Control
@@ -94,7 +96,14 @@ class Learning:
             temperature=told.temperature,
             top_p=told.top_p,
             precision=self.recipe.llm.autocast,
+            share=self.shares,
         )
+
+    @property
+    def shares(self) -> bool:
+        """Whether what prompts begin with is read once: two forward passes in a step, which wrapped models do not take."""
+        plain = without_adapters(self.text.model).config.model_type in TESTED
+        return plain and self.processes.world == 1 and not self.recipe.llm.checkpointing
 
 
 def make_trainer(
@@ -111,7 +120,8 @@ def make_trainer(
 def _imitator(learning: Learning, control: Control, rest: list[dict[str, Any]], first: int, steps: int) -> Any:  # noqa: ARG001
     told = _arguments(learning, steps, learning.recipe.optimiser.lessons)
     args = adapter.SFTConfig(**told, max_length=None, packing=False, dataset_kwargs={"skip_prepare_dataset": True})
-    return adapter.Imitator(**_common(learning, control, args, _columns(rest, "input_ids", "labels")))
+    common = _common(learning, control, args, _columns(rest, "input_ids", "labels"))
+    return adapter.Imitator(**common, share=learning.shares)
 
 
 def _chooser(learning: Learning, control: Control, rest: list[dict[str, Any]], first: int, steps: int) -> Any:  # noqa: ARG001
