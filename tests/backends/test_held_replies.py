@@ -47,6 +47,7 @@ PROMPTS = [
     ListwiseReasoning(),
     GroupScores(),
     GroupScores(reasoning=True),
+    GroupScores(terse=True),
     Subset(),
     SetwiseChoice(),
     SetwiseReasoning(),

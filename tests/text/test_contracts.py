@@ -41,6 +41,8 @@ PARSED = [
     ListwiseReasoning(),
     GroupScores(),
     GroupScores(reasoning=True),
+    GroupScores(terse=True),
+    PointwiseRating(passage_last=True),
     Subset(),
 ]
 NAMES = [f"{prompt.kind}-{i}" for i, prompt in enumerate(PARSED)]

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shortlist.errors import InvalidInput
 from shortlist.text import GroupScores
 from shortlist.types import Candidate, Document, Query, ScoredJudgement, Slate, Status
 
@@ -91,3 +92,27 @@ def test_schema_names_every_passage():
     schema = GroupScores().schema(slate(3))
     assert schema["required"] == ["[1]", "[2]", "[3]"]
     assert schema["properties"]["[2]"] == {"type": "integer", "minimum": 0, "maximum": 10}
+
+
+@pytest.mark.parametrize(
+    ("text", "scores", "status"),
+    [
+        ("7 0 10", (7, 0, 10), Status.OK),
+        (" 7, 0, 10\n", (7, 0, 10), Status.REPAIRED),  # read, and not as asked
+        ("7 0 10 3", (7, 0, 10), Status.REPAIRED),  # one too many: it names no passage
+        ("7 0 99", (7, 0, 10), Status.REPAIRED),  # clamped
+        ("7 0", (7, 0, None), Status.PARTIAL),
+        ("the first is 7", (None, None, None), Status.FAILED),
+        ("-1 2 3", (None, None, None), Status.FAILED),
+        ("", (None, None, None), Status.FAILED),
+    ],
+)
+def test_terse_scores_go_by_their_places(text, scores, status):
+    verdict = GroupScores(terse=True).parse(text, slate(3))
+    assert tuple(None if math.isnan(s) else s for s in verdict.scores) == scores
+    assert verdict.status is status
+
+
+def test_terse_and_reasoning_exclude_each_other():
+    with pytest.raises(InvalidInput, match="exclude each other"):
+        GroupScores(terse=True, reasoning=True)

@@ -60,7 +60,10 @@ def served(recipe: TextRecipe, prompt: PromptBase) -> tuple[str, dict[str, str]]
         options["scoring"] = prompt.scoring
     if recipe.prompt.reply_tokens is not None:
         options["max_tokens"] = str(recipe.prompt.reply_tokens)
-    return kind, {**options, **(read_options(recipe.serve, "serve") if recipe.serve else {})}
+    options |= read_options(recipe.serve, "serve") if recipe.serve else {}
+    if options.get("read") == "labels":
+        options.pop("max_tokens", None)  # nothing is written
+    return kind, options
 
 
 class _LiveOrder(Order):

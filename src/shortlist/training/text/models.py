@@ -16,6 +16,7 @@ from shortlist.backends.models import LocalModel, resolve
 from shortlist.backends.torch_generation import complete
 from shortlist.backends.torch_likelihoods import likelihoods
 from shortlist.backends.torch_models import load_model, load_tokenizer
+from shortlist.backends.torch_trie import TESTED
 from shortlist.errors import InvalidInput
 from shortlist.rerankers.catalog import save_checkpoint_config
 from shortlist.text.base import PromptBase
@@ -133,13 +134,17 @@ def evaluating(model: Any) -> Iterator[None]:
 
 @dataclass
 class LiveCompleter:
-    """A :class:`~shortlist.backends.base.Completer` and ``Scorer`` over the model as it stands; ``step`` tells caches which."""
+    """A :class:`~shortlist.backends.base.Completer` and ``Scorer`` over the model as it stands; ``step`` tells caches which.
+
+    ``share``: what prompts begin with is read once, as ``reuse_prefix`` has it in serving.
+    """
 
     text: TextModel
     step: int = 0
     batch_tokens: int = 8192
     batch_rows: int = 64
     name: str = field(default="live", kw_only=True)
+    share: bool = field(default=False, kw_only=True)
 
     @property
     def identity(self) -> str:
@@ -150,13 +155,17 @@ class LiveCompleter:
         """As the transformers backend completes."""
         rows, tokens = self.batch_rows, self.batch_tokens
         with evaluating(self.text.model):
-            return complete(self.text.model, self.text.tokens, asks, batch_tokens=tokens, batch_rows=rows)
+            return complete(
+                self.text.model, self.text.tokens, asks, batch_tokens=tokens, batch_rows=rows, share=self.share
+            )
 
     def likelihoods(self, questions: Sequence[Question], /) -> list[Likelihoods]:
         """As the transformers backend tells them."""
         rows, tokens = self.batch_rows, self.batch_tokens
         with evaluating(self.text.model), torch.no_grad():
-            return likelihoods(self.text.model, self.text.tokens, questions, batch_tokens=tokens, batch_rows=rows)
+            return likelihoods(
+                self.text.model, self.text.tokens, questions, batch_tokens=tokens, batch_rows=rows, share=self.share
+            )
 
     def cut(self, text: str, max_tokens: int, /) -> tuple[str, bool]:
         """By the model's tokenizer."""
@@ -175,6 +184,11 @@ class Serving:
     prompt: PromptBase
 
 
+def shares_beginnings(text: TextModel, prompt: PromptBase) -> bool:
+    """Whether prompts share most of what they say, and the model can read that once."""
+    return getattr(prompt, "passage_last", False) and without_adapters(text.model).config.model_type in TESTED
+
+
 def save_text_checkpoint(
     text: TextModel, folder: Path, serving: Serving, card: CardFacts, *, write: bool = True
 ) -> Path:
@@ -191,7 +205,8 @@ def save_text_checkpoint(
     with replaced(folder) as staged:
         save_state(text.model, state, staged)
         save_tokenizer(text.local, staged)
-        save_checkpoint_config(staged, serving.kind, {"engine": "transformers", **serving.options}, serving.prompt)
-        facts = Checkpoint(kind=serving.kind, base=base, options=serving.options, prompt=serving.prompt)
+        options = {**({"reuse_prefix": "true"} if shares_beginnings(text, serving.prompt) else {}), **serving.options}
+        save_checkpoint_config(staged, serving.kind, {"engine": "transformers", **options}, serving.prompt)
+        facts = Checkpoint(kind=serving.kind, base=base, options=options, prompt=serving.prompt)
         (staged / "README.md").write_text(model_card(card, facts), encoding="utf-8")
     return folder

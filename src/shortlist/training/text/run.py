@@ -27,7 +27,14 @@ from shortlist.training.text.control import Control, OnStep, known
 from shortlist.training.text.development import FORMAT, TextDevelopment
 from shortlist.training.text.forms import fitted_lessons, prompt_of, reply_tokens, served
 from shortlist.training.text.lesson_order import Divided, divide, some
-from shortlist.training.text.models import LiveCompleter, Serving, TextModel, open_text_model, save_text_checkpoint
+from shortlist.training.text.models import (
+    LiveCompleter,
+    Serving,
+    TextModel,
+    open_text_model,
+    save_text_checkpoint,
+    shares_beginnings,
+)
 from shortlist.training.text.recipe import TextRecipe
 from shortlist.training.text.rows import Renderer
 from shortlist.training.text.tools import Rewarding
@@ -93,7 +100,7 @@ def _train(run: TextRun, processes: Processes, *, resume: bool) -> Outcome:
     kind, options = served(recipe, prompt)
     serving = Serving(kind=kind, options=options, prompt=prompt)
     text = open_text_model(recipe.model, recipe.llm, seed=recipe.seed)
-    completer = LiveCompleter(text)
+    completer = LiveCompleter(text, share=shares_beginnings(text, prompt) and not text.sharded)
     rewarding = Rewarding(recipe, completer)
     learning = Learning(
         recipe=recipe,
