@@ -79,6 +79,20 @@ def test_imports_of_other_pages_exist(page):
         exec(imports, {})
 
 
+_NAMED = re.compile(r"`([\w/]+\.py)::(\w+)`")
+
+
+def test_the_tests_that_pin_traps_exist():
+    section = _page("papers.md").partition("## Traps of the published code")[2].partition("\n## ")[0]
+    rows = [line for line in section.splitlines() if re.match(r"\| (\d|\|)", line)]
+    numbers = {line.split("|")[1].strip() for line in rows} - {""}
+    assert numbers == {*map(str, range(1, 16)), "14b"}
+    assert all(_NAMED.search(line) for line in rows)
+    for file, name in _NAMED.findall(section):
+        text = (ROOT / "tests" / file).read_text(encoding="utf-8")
+        assert re.search(rf"^ *def {name}\(", text, flags=re.MULTILINE), f"{file} has no {name}"
+
+
 # ------------------------------------------------------------------------------------------------ options
 
 

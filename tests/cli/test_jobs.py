@@ -269,6 +269,12 @@ def test_evaluate_with_a_reader(collection, kinds, tmp_path):
     assert second["measures"]["EM@1"] == second["measures"]["EM@auto"] == 1.0
 
 
+def test_evaluate_counts_texts_that_the_corpus_lacks_once(collection, kinds, first_run, capsys):
+    first_run.write_text(first_run.read_text() + "q5 Q0 strange 6 0.5 first\n")
+    assert evaluate(collection, "--reranker", "scripted-pairs:any") == 0
+    assert "warning: 1 candidates have no text in the corpus and were left out" in capsys.readouterr().err
+
+
 def test_evaluate_goes_on_after_a_stop(collection, kinds, bomb, tmp_path, monkeypatch):
     from shortlist.rerankers import catalog
     from shortlist.rerankers.drivers import Rounds

@@ -112,6 +112,13 @@ def test_prompts_and_decoding():
     assert open_reranker(f"listwise:{SERVER}").policy.prompt == Listwise()
 
 
+@pytest.mark.parametrize("kind", ["listwise", "groupwise", "dynamic", "setwise", "pairwise", "pointwise"])
+def test_the_prompt_is_the_same_whatever_the_model_is_called(kind):
+    names = ("m", "le723z/rearank-7b", "GroupRank-32B", "qwen3-think", "gpt-4o")
+    prompts = {open_reranker(f"{kind}:openai:{name}@http://127.0.0.1:9/v1").policy.prompt for name in names}
+    assert len(prompts) == 1
+
+
 def test_later_hops_may_be_another_models():
     assert next(open_reranker("hops:longest").rerank([REQUEST])).order == (3, 1, 0, 2)
     made = open_reranker("hops:longest?later=shortest")

@@ -1,22 +1,7 @@
 """Traps of published reward, parser and metric code, each pinned by a test that falls into it if we do.
 
-Here is what a *reward* makes of each; where the same trap is pinned at its root, beside the code that could fall into it:
-
-1.  Window edges (lists shorter than a window, lengths that do not fit): ``rerankers/strategies/test_strategies.py::
-    test_windows`` and ``test_the_best_rise_through_the_windows``.
-2.  Digits in prose read as identifiers: here, and ``text/test_parsing.py::test_prose_is_no_list``,
-    ``text/test_listwise.py::test_digits_of_reasoning_are_never_a_ranking``.
-3.  Identifier 0 wrapping round to the last passage: here, and ``text/test_listwise.py::test_listwise``.
-4.  One bad identifier voiding a group: here, and ``text/test_groupwise.py::test_one_bad_key_never_voids_a_group``.
-5.  Failed items leaving the denominator; 6. the length of another list; 7. the judge's scale and type; 8. containment for
-    exact match, a reversed direction, F1 over characters; 9. a denominator of (nearly) zero; 10. ties decided by the
-    order shown: here.
-11. Another prompt in training than at inference: ``training_text``, where the bytes shown are compared.
-12. A sum to k - 1: ``training/test_advantages.py::test_with_one_step_the_literal_form_learns_nothing``.
-13. Underflow of one minus a sum of probabilities: ``training/test_plackett_luce.py::
-    test_huge_logits_give_finite_numbers_and_gradients``.
-14. A group of one: here, and ``training/test_advantages.py::test_a_group_of_one_has_no_advantage``.
-14b. Recall at a k that no slate exceeds; 15. a breakpoint left in: here.
+Here is what a *reward* makes of each. The table in ``docs/papers.md`` says what each trap is, by its number, and where
+it is pinned at its root, beside the code that could fall into it.
 """
 
 from __future__ import annotations

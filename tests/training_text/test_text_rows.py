@@ -82,6 +82,20 @@ def test_five_ways_see_the_same_bytes(kind, opened, monkeypatch, tmp_path):
     assert {*heard.prompts} >= {*learnt}
 
 
+@pytest.mark.parametrize("kind", PROMPTS)
+def test_both_sides_of_a_pair_are_of_its_own_lesson(kind, opened):
+    """Not of the one before, as where a loop's variable is left standing."""
+    prompt, shown = PROMPTS[kind], fitted_lessons(PROMPTS[kind], lessons(4))
+    rows = preference(Renderer(prompt, opened.tokens), shown).rows
+    assert len(rows) == len(shown)
+    for row, lesson in zip(rows, shown, strict=True):
+        for side, target in (("chosen_ids", lesson.target), ("rejected_ids", lesson.target.rejected)):
+            read = prompt.parse(opened.tokens.text(row[side][:-1]), lesson.slate)
+            told = read.scores if target.scores is not None and hasattr(read, "scores") else read.order[: read.cutoff]
+            wanted = target.scores if hasattr(read, "scores") else target.order if kind == "listwise" else target.subset
+            assert tuple(told) == tuple(wanted)
+
+
 def test_a_learnt_reply_ends_with_the_token_that_ends_replies(opened):
     renderer = Renderer(PROMPTS["groupwise"], opened.tokens)
     (row, *_) = imitation(renderer, lessons(1)).rows

@@ -7,7 +7,21 @@ from typing import Annotated
 import typer
 
 from shortlist._version import __version__
-from shortlist.cli import answer, data, demo, doctor, evaluate, index, mcp, models, rerank, retrieve, serve, train
+from shortlist.cli import (
+    answer,
+    data,
+    demo,
+    doctor,
+    evaluate,
+    index,
+    mcp,
+    models,
+    rerank,
+    retrieve,
+    scaling,
+    serve,
+    train,
+)
 
 app = typer.Typer(
     name="shortlist",
@@ -44,6 +58,7 @@ for name, function in (
     ("rerank", rerank.rerank),
     ("answer", answer.answer),
     ("evaluate", evaluate.evaluate),
+    ("scaling", scaling.scaling),
     ("serve", serve.serve),
     ("mcp", mcp.mcp),
     ("models", models.models),

@@ -39,6 +39,11 @@ Retriever = Annotated[str, typer.Option("--retriever", help="bm25, dense, or hyb
 Embedder = Annotated[str, typer.Option("--embedder", metavar="MODEL", help="The model of a dense or hybrid index.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with the output of an interrupted job.")]
+Save = Annotated[
+    Optional[Path],
+    typer.Option("--save", metavar="DIR", help="Keep results query by query, so that --resume can go on."),
+]
+Bootstrap = Annotated[int, typer.Option("--seed", help="For the bootstrap.")]
 Spec = Annotated[
     str,
     typer.Option(

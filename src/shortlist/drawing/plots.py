@@ -126,6 +126,26 @@ def scatter(title: str, points: Sequence[Point], x_name: str, y_name: str) -> Ma
     return chart(title, description, frame, axes(frame, x, y, x_name, y_name), parts)
 
 
+def curves(title: str, lines: Mapping[str, Sequence[Point]], x_name: str, y_name: str) -> Markup:
+    """Quality against cost as it is turned up: a line a name, with a mark, a label and a whisker at every point."""
+    frame = Frame(width=560, height=320, top=24, right=120)
+    points = [p for line in lines.values() for p in line]
+    x = cost_scale([p.x for p in points], frame.left + 14, frame.width - frame.right)
+    y = padded([edge for p in points for edge in (p.interval or (p.y, p.y))], *frame.y)
+    ends = _spread([y(line[-1].y) for line in lines.values()], gap=14)
+    parts: list[Content] = []
+    for (name, line), end in zip(lines.items(), ends, strict=True):
+        path = " ".join(f"{x(p.x)},{y(p.y)}" for p in line)
+        parts.append(tag("polyline", points=path, stroke=colour(line[0].series), class_="line"))
+        for p in line:
+            told = f"{name} {p.label}: {y_name} {p.y:.4f} at {short(p.x)} {x_name}".strip()
+            above = tag("text", p.label, x=x(p.x), y=y(p.y) - 10, class_="label middle")
+            parts += [_whisker(p, x(p.x), y), marker(p.series, x(p.x), y(p.y), told), above]
+        parts.append(tag("text", name, x=x(line[-1].x) + 12, y=end + 4, class_="label"))
+    heard = [f"{name} {p.label} {p.y:.3f} at {short(p.x)}".strip() for name, line in lines.items() for p in line]
+    return chart(title, "; ".join(heard), frame, axes(frame, x, y, x_name, y_name), parts)
+
+
 def _whisker(point: Point, at: float, y: Scale) -> Markup:
     if point.interval is None:
         return Markup()

@@ -3,6 +3,8 @@
 from shortlist.evaluation.experiment import Example, Experiment, System
 from shortlist.evaluation.report import render_report, write_report
 from shortlist.evaluation.runner import Progress, evaluate
+from shortlist.evaluation.scaling import Scaling, Setting, open_settings, settings
+from shortlist.evaluation.scaling_report import write_scaling_report
 from shortlist.evaluation.significance import Comparison, compare, holm, paired_bootstrap, paired_t_test
 from shortlist.evaluation.table import print_table
 
@@ -11,13 +13,18 @@ __all__ = [
     "Example",
     "Experiment",
     "Progress",
+    "Scaling",
+    "Setting",
     "System",
     "compare",
     "evaluate",
     "holm",
+    "open_settings",
     "paired_bootstrap",
     "paired_t_test",
     "print_table",
     "render_report",
+    "settings",
     "write_report",
+    "write_scaling_report",
 ]

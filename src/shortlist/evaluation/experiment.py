@@ -207,21 +207,22 @@ class Experiment:
                 return system
         raise UnknownName("system", name, [system.name for system in self.systems])
 
-    def write(self, path: Path | str, *, comparisons: Sequence[Mapping[str, Any]] = ()) -> None:
+    def write(self, path: Path | str, **tables: Sequence[Mapping[str, Any]]) -> None:
         """Write ``{"manifest": …, "systems": […]}`` as JSON, atomically and without building it in memory.
 
-        With ``comparisons`` (see :func:`~shortlist.evaluation.compare`) they stand there, too, under that name.
+        Further tables stand there, too, under their names: ``comparisons=…`` (see
+        :func:`~shortlist.evaluation.compare`), ``settings=…`` of a :class:`~shortlist.evaluation.Scaling`.
         """
-        write_lines(path, self._lines(comparisons))
+        write_lines(path, self._lines(tables))
 
-    def _lines(self, comparisons: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    def _lines(self, tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> Iterator[str]:
         yield f'{{"manifest": {_dump(self.manifest)}, "systems": ['
         for place, system in enumerate(self.systems):
             yield ("," if place else "") + _dump(system.summary())[:-1] + ', "per_query": {'
             for row, (query_id, values) in enumerate(system.rows()):
                 yield f"{',' if row else ''}{_dump(query_id)}: {_dump(values)}"
             yield "}}"
-        yield f'], "comparisons": {_dump(list(comparisons))}}}' if comparisons else "]}"
+        yield "]" + "".join(f', "{name}": {_dump(list(rows))}' for name, rows in tables.items() if rows) + "}"
 
     @classmethod
     def read(cls, path: Path | str) -> Self:

@@ -8,9 +8,8 @@ from pathlib import Path
 from shortlist.data.files import write_lines
 from shortlist.drawing.markup import Content, Markup, page, tag
 from shortlist.evaluation.experiment import Experiment
-from shortlist.evaluation.manifest import flat
 from shortlist.evaluation.report_charts import cost_section, kept_section, queries_section, statuses_section
-from shortlist.evaluation.report_facts import Facts, table
+from shortlist.evaluation.report_facts import Facts, manifest_table, table
 from shortlist.evaluation.report_reader import examples_section, reader_section
 from shortlist.evaluation.significance import Comparison, compare
 from shortlist.evaluation.table import legend
@@ -41,7 +40,7 @@ def render_report(
         ("format", "Were the replies well-formed?", statuses_section(facts)),
         ("reader", "What the reader makes of it", reader_section(facts)),
         ("examples", "Largest wins and losses", examples_section(facts)),
-        ("manifest", "How this was made", _manifest(facts)),
+        ("manifest", "How this was made", manifest_table(facts.experiment)),
     ]
     told = [(name, head, body) for name, head, body in sections if body is not None]
     nav = tag("nav", *(tag("a", head, href=f"#{name}") for name, head, _ in told), aria_label="Sections")
@@ -76,13 +75,3 @@ def _results(facts: Facts) -> Content:
     under = "Below each mean: its 95 % interval. Best in bold."
     columns = facts.ranking_columns or facts.answer_columns
     return [tag("p", under, class_="note"), table(facts, columns, costs=True), *notes]
-
-
-def _manifest(facts: Facts) -> Content:
-    manifest = facts.experiment.manifest
-    plain = {key: value for key, value in manifest.items() if key != "systems"}
-    systems = [(f"system {s.name}", s.identity or "says nothing of itself") for s in facts.experiment.systems]
-    rows = [
-        tag("tr", tag("th", key, scope="row", class_="left"), tag("td", value)) for key, value in flat(plain) + systems
-    ]
-    return tag("div", tag("table", tag("tbody", *rows), class_="manifest"), class_="scroll")

@@ -10,6 +10,7 @@ from typing import Final
 from shortlist.drawing import plots
 from shortlist.drawing.markup import Content, Markup, tag
 from shortlist.evaluation.experiment import Experiment, System
+from shortlist.evaluation.manifest import flat
 from shortlist.evaluation.significance import Comparison, Interval, mean_intervals
 from shortlist.evaluation.table import kept
 
@@ -105,3 +106,13 @@ def _mean_cell(facts: Facts, system: System, column: str) -> Markup:
         hover = f"p = {found.p:.2g}, corrected {found.p_holm:.2g}; {counts}"
         parts.append(tag("span", f"{found.difference:+.4f}{found.mark}", class_=way, title=hover))
     return tag("td", *parts, class_="best" if round(mean, 4) == best else None)
+
+
+def manifest_table(experiment: Experiment) -> Markup:
+    """What the numbers were made from: the manifest, and what each system says of itself."""
+    plain = {key: value for key, value in experiment.manifest.items() if key != "systems"}
+    systems = [(f"system {s.name}", s.identity or "says nothing of itself") for s in experiment.systems]
+    rows = [
+        tag("tr", tag("th", key, scope="row", class_="left"), tag("td", value)) for key, value in flat(plain) + systems
+    ]
+    return tag("div", tag("table", tag("tbody", *rows), class_="manifest"), class_="scroll")

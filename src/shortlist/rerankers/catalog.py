@@ -11,6 +11,7 @@ from typing import Any, Literal, cast
 
 from shortlist.backends.base import Backend
 from shortlist.backends.cache import Store
+from shortlist.backends.shared import Opened
 from shortlist.errors import InvalidFile, InvalidInput, UnknownName
 from shortlist.rerankers.base import Ranker, Reranker
 from shortlist.rerankers.compose import Cascade, Gate, Keep
@@ -23,21 +24,26 @@ from shortlist.rerankers.spec import Options, Spec, links
 from shortlist.text.base import PromptBase
 
 
-def open_reranker(name: str, *, store: Store | None = None, on_error: str = "report") -> Ranker:
+def open_reranker(
+    name: str, *, store: Store | None = None, on_error: str = "report", opened: Opened | None = None
+) -> Ranker:
     """The reranker that a name stands for: ``KIND:MODEL?options``, a checkpoint folder, or a chain of them.
 
     In a chain ``A >> B?depth=20`` the second reranks the first 20 of the first's order; alone, ``depth`` is how many of
     the candidates are reranked. ``gate=RULE`` spares the reranker those that the rule does not keep of the order before
     it (``gate=threshold:S`` the obvious negatives). Options of every kind:
     ``fuse=rrf|z-score|min-max`` with ``weight`` (the first stage's share), ``keep=top:K|threshold:S|gap|tokens:N``.
+    Rerankers opened with the same ``opened`` share a model that they run alike.
     """
-    stages = [(_open_link(link, store, on_error)) for link in links(name)]
+    stages = [(_open_link(link, store, on_error, opened)) for link in links(name)]
     if len(stages) == 1 and stages[0][1] is None:
         return stages[0][0]
     return Cascade(tuple(stages), name=name)
 
 
-def _open_link(link: str, store: Store | None, on_error: str) -> tuple[Ranker, int | Gate | None]:
+def _open_link(
+    link: str, store: Store | None, on_error: str, opened: Opened | None
+) -> tuple[Ranker, int | Gate | None]:
     if _checkpoint(link) is not None:
         spec, prompt = _read_checkpoint(link)
     else:
@@ -45,7 +51,7 @@ def _open_link(link: str, store: Store | None, on_error: str) -> tuple[Ranker, i
     options = Options(spec.text, spec.options, spec.idle)
     if not spec.model:
         raise InvalidInput(f"{link!r} names no model; write {spec.kind}:MODEL, as in cross-encoder:minilm-l12")
-    made = KINDS[spec.kind](Order(spec.model, options, store, prompt))
+    made = KINDS[spec.kind](Order(spec.model, options, store, prompt, opened))
     ranker = _dressed(_reranker(link, made, options, on_error), options)
     depth, gate = options.maybe_whole("depth"), options.text("gate", "")
     options.done()

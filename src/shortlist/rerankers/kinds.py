@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeVar, cast
 from shortlist.backends.base import Backend, Completer, PairScorer, Scorer
 from shortlist.backends.cache import Store, cached
 from shortlist.backends.open import LLM_ENGINES, PAIR_ENGINES, LLMOptions, open_llm, open_pair_scorer, open_scorer
+from shortlist.backends.shared import Opened
 from shortlist.backends.torch_models import PRECISIONS, Precision
 from shortlist.errors import InvalidInput
 from shortlist.rerankers.base import Policy, Strategy
@@ -63,12 +64,13 @@ class Made:
 
 @dataclass
 class Order:
-    """What a kind is built from: the model's name, the options, a cache, and a checkpoint's own prompt."""
+    """What a kind is built from: a model's name, options, a cache, a checkpoint's own prompt, backends opened before."""
 
     model: str
     options: Options
     store: Store | None = None
     prompt: PromptBase | None = None
+    opened: Opened | None = None
 
     def llm(self) -> Completer:
         """The model, for completing."""
@@ -81,8 +83,7 @@ class Order:
     def pairs(self, model: str | None = None) -> PairScorer:
         """The model, or another one, as a cross-encoder."""
         engine = self.options.text("engine", "auto", PAIR_ENGINES)
-        max_length = self.options.maybe_whole("max_length")
-        threads = self.options.maybe_whole("threads")
+        max_length, threads = self.options.maybe_whole("max_length"), self.options.maybe_whole("threads")
         return self._cached(
             open_pair_scorer(model or self.model, engine=engine, max_length=max_length, threads=threads)
         )
@@ -117,7 +118,8 @@ class Order:
         return chosen if tokens is None else dataclasses.replace(chosen, passage_tokens=tokens)
 
     def _cached(self, backend: B) -> B:
-        return backend if self.store is None else cached(backend, self.store)
+        one = backend if self.opened is None else self.opened.one(backend)
+        return one if self.store is None else cached(one, self.store)
 
 
 def llm_options(take: Options) -> LLMOptions:
@@ -248,13 +250,11 @@ def listwise(order: Order) -> Made:
     ``reasoning=true`` has the model think first (REARANK's shape); ``first_stage_scores=true`` shows it the scores.
     """
     take = order.options
-    size, stride = take.whole("window", 20), take.maybe_whole("stride")
-    passes, top = take.whole("passes", 1), take.whole("top", 10)
+    size = take.whole("window", 20)
+    stride, passes, top = take.whole("stride", max(1, size // 2)), take.whole("passes", 1), take.whole("top", 10)
     shown = take.flag("first_stage_scores", default=False)
     strategies: dict[str, Callable[[], SlidingWindow | WholeList | Tournament]] = {
-        "window": lambda: SlidingWindow(
-            size=size, stride=max(1, size // 2) if stride is None else stride, passes=passes
-        ),
+        "window": lambda: SlidingWindow(size=size, stride=stride, passes=passes),
         "whole": WholeList,
         "tournament": lambda: Tournament(size=size, top=top),
     }

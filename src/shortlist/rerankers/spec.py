@@ -6,10 +6,10 @@ name too: the folder knows its kind.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, quote, urlencode
 
 from shortlist.errors import InvalidInput, UnknownName
 
@@ -125,3 +125,15 @@ def links(chain: str) -> list[str]:
     if not all(parts):
         raise InvalidInput(f"{chain!r}: a link of the chain is empty; write FIRST {CHAIN} SECOND")
     return parts
+
+
+def with_options(chain: str, given: Mapping[str, str]) -> str:
+    """The name with options of its last link set, or set anew.
+
+    >>> with_options("groupwise:m?size=10&repeat=1", {"repeat": "4"})
+    'groupwise:m?size=10&repeat=4'
+    """
+    *before, last = links(chain)
+    body, _, query = last.rpartition("?") if "?" in last else (last, "", "")
+    told = urlencode({**read_options(query, last), **given}, quote_via=quote, safe="/:,@~ ")
+    return f" {CHAIN} ".join([*before, f"{body}?{told}" if told else body])

@@ -37,6 +37,15 @@ def test_every_repeat_is_an_even_partition(name, n, size, repeats, seed):
     assert groups == DESIGNS[name](n, size, repeats, random.Random(seed))
 
 
+@pytest.mark.parametrize("name", DESIGNS)
+@given(n=st.integers(1, 70), size=st.integers(2, 25), repeats=st.integers(1, 4), seed=st.integers(0, 99))
+def test_more_repeats_begin_with_the_groups_of_fewer(name, n, size, repeats, seed):
+    """So what was asked of a model for few repeats is in the cache for more."""
+    few = Groups(size=size, design=DESIGNS[name], repeats=repeats, seed=seed).groups(n, "q")
+    many = Groups(size=size, design=DESIGNS[name], repeats=repeats + 2, seed=seed).groups(n, "q")
+    assert many[: len(few)] == few
+
+
 def test_interval_groups_span_the_list_and_disjoint_ones_are_neighbours():
     rng = random.Random(0)
     assert interval(12, 4, 1, rng) == [[0, 3, 6, 9], [1, 4, 7, 10], [2, 5, 8, 11]]

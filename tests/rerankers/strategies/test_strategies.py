@@ -150,6 +150,33 @@ def test_calls_of_a_pass(n, calls):
     assert rank(SlidingWindow(), orderer(grade), request).ranking.usage.calls == calls
 
 
+def test_windows_of_a_batch_are_each_lists_own():
+    """Shorter than a window, no multiple of the stride, long: beside one another each is ranked as by itself, to its head."""
+    asked = [graded_request(n, seed=n) for n in (7, 100, 1, 23, 20, 38)]
+    grades = {request.query.id: grade for request, grade in asked}
+    assert len(grades) == len(asked)
+
+    def verdict(slate):
+        grade = grades[slate.query.id]
+        return Judgement(order=tuple(sorted(range(len(slate)), key=lambda i: -grade(slate.candidates[i]))))
+
+    reranker = Reranker(policy=ScriptedPolicy(verdict), strategy=SlidingWindow())
+    rankings = list(reranker.rerank([request for request, _ in asked]))
+    assert rankings == [next(reranker.rerank([request])) for request, _ in asked]
+    for ranking, (request, grade) in zip(rankings, asked, strict=True):
+        best = sorted(range(len(request)), key=lambda i: -grade(request.candidates[i]))
+        assert list(ranking.order[:10]) == best[:10]
+
+
+def test_an_order_is_given_no_scores():
+    """Neither those of the first stage, dealt out anew by rank, nor any other."""
+    request, grade = graded_request(30)
+    assert all(candidate.score is not None for candidate in request.candidates)
+    ranking = rank(SlidingWindow(), orderer(grade), request).ranking
+    assert ranking.order != tuple(range(30))
+    assert ranking.scores is None
+
+
 def test_a_failed_window_leaves_its_part():
     def verdict(slate):
         order = tuple(reversed(range(len(slate))))
