@@ -42,7 +42,10 @@ PARSED = [
     GroupScores(),
     GroupScores(reasoning=True),
     GroupScores(terse=True),
-    PointwiseRating(passage_last=True),
+    GroupScores(terse=True, query_each=True),
+    Listwise(query_each=True),
+    Subset(query_each=True),
+    PointwiseRating(query_last=True),
     Subset(),
 ]
 NAMES = [f"{prompt.kind}-{i}" for i, prompt in enumerate(PARSED)]

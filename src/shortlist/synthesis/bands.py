@@ -2,7 +2,8 @@
 
 A list holds judged positives, and negatives drawn from each band of a run. What the judgements call no positive may
 only be unjudged: a teacher guards against that. A negative that it scores above the best positive less ``margin`` is
-taken for a false one and left out (the idea of NV-Retriever's positive-aware mining, arXiv 2407.15831).
+taken for a false one and left out (the idea of NV-Retriever's positive-aware mining, arXiv 2407.15831). The target to
+imitate has two levels: positives, and negatives.
 """
 
 from __future__ import annotations
@@ -11,10 +12,11 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from shortlist.data.lessons import Lesson
+from shortlist.data.lessons import Lesson, Target
 from shortlist.errors import InvalidInput
 from shortlist.rerankers.base import Ranker
 from shortlist.synthesis.common import Tally, arranged, generator, sampled, slate_of
+from shortlist.synthesis.groups import TOP
 from shortlist.types import Candidate, Document, Qrels, Query, Ranking, RerankRequest, Status
 
 
@@ -150,13 +152,21 @@ class Mining:
     ) -> Lesson:
         chosen.sort(key=lambda c: float("-inf") if c.score is None else c.score, reverse=True)
         shown = arranged(chosen, self.order, pool.grades, generator(self.seed, "order", pool.query.id))
-        qid = pool.query.id
+        qid, good = pool.query.id, [names[c.id] == "positive" for c in shown]
         return Lesson(
             slate=slate_of(pool.query, shown),
             grades={c.id: pool.grades[c.id] for c in shown if c.id in pool.grades},
             teacher={c.id: scores[c.id] for c in shown if c.id in scores},
+            target=_two_levels(good),
             meta={"id": qid, "qid": qid, "input_order": self.order, "bands": [names[c.id] for c in shown]},
         )
+
+
+def _two_levels(good: Sequence[bool]) -> Target:
+    """Positives above negatives, with the highest score and the lowest: the first thing for a rater to learn."""
+    best = tuple(place for place, positive in enumerate(good) if positive)
+    order = (*best, *(place for place, positive in enumerate(good) if not positive))
+    return Target(order=order, scores=tuple(float(TOP * positive) for positive in good), subset=best)
 
 
 @dataclass(frozen=True, slots=True)

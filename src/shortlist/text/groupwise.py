@@ -44,12 +44,14 @@ class GroupScores(PromptBase):
 
     ``terse``, for models that learn from it: no rubric, and the scores alone in the passages' order, ``7 0 10``, some two
     tokens a passage where JSON takes eight. Too few or too many of them are a repair: which is whose is a guess then.
+    ``query_each`` repeats the query after every passage.
     """
 
     kind: ClassVar[str] = "group-scores"
     passage_tokens: int = 512
     reasoning: bool = False
     terse: bool = False
+    query_each: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -60,16 +62,20 @@ class GroupScores(PromptBase):
         """The query, the passages, the rubric, and the form of the reply."""
         if self.terse:
             told = f"Score {len(slate)} passages from 0 to {TOP}. Reply with {len(slate)} integers, in their order."
-            return conversation("You grade passages.", told, asked(slate.query), listed(slate), asked(slate.query))
+            before = "" if self.query_each else asked(slate.query)
+            return conversation("You grade passages.", told, before, self._listed(slate), before)
         return conversation(
             "You grade passages by how well they serve a query; usefulness comes first, relevance second.",
             asked(slate.query),
             f"Here are {len(slate)} passages, each with its number in brackets.",
-            listed(slate),
+            self._listed(slate),
             asked(slate.query),
             _RUBRIC,
             _FORM_REASONED if self.reasoning else _FORM,
         )
+
+    def _listed(self, slate: Slate) -> str:
+        return listed(slate, query_each=self.query_each)
 
     def parse(self, text: str, slate: Slate, /) -> ScoredJudgement:
         """Scores from 0 to 10; every pair that can be read counts, whatever its neighbours are."""

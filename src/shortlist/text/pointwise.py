@@ -105,8 +105,9 @@ class PointwiseRating(PromptBase):
     ``scoring="product"`` the likeliest integer s times its probability, s · Pr(s), as ERank has it: that one is not
     monotone in belief (a sure 0 equals an unsure one). Both lie in [0, 10], as does an integer read from text.
 
-    ``passage_last`` asks before it shows: the passages of a query then share all that stands before them, which training
-    and ``reuse_prefix`` read once. For models that learn from it; an untrained one may lose sight of the question.
+    ``query_last`` gives scale and form first, then the passage, then the query. A causal model so reads the query with the
+    passage in mind: how well the words of the query were to be expected tells of relevance before anything was learnt, and
+    small models learn far faster from it. All prompts begin alike, which training and ``reuse_prefix`` read once.
     """
 
     kind: ClassVar[str] = "pointwise-rating"
@@ -114,7 +115,7 @@ class PointwiseRating(PromptBase):
     passage_tokens: int = 512
     scoring: Literal["expected", "product"] = "expected"
     reasoning: bool = False
-    passage_last: bool = False
+    query_last: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -122,7 +123,7 @@ class PointwiseRating(PromptBase):
             raise InvalidInput(f"scoring is {self.scoring!r}; give 'expected' or 'product'")
 
     def render(self, slate: Slate, /) -> Messages:
-        """The query, the passage, the scale and the form of the reply; or the passage last."""
+        """The query, the passage, the scale and the form of the reply; or scale and form, passage, query."""
         self._check(slate)
         scale = "Rate how relevant the passage is to the query, from 0 (not at all) to 10 (it answers the query fully)."
         form = (
@@ -131,8 +132,8 @@ class PointwiseRating(PromptBase):
             if self.reasoning
             else "Reply with the integer only."
         )
-        if self.passage_last:
-            return conversation(_JUDGE, scale, form, asked(slate.query), _passage(slate))
+        if self.query_last:
+            return conversation(_JUDGE, scale, form, _passage(slate), asked(slate.query))
         return conversation(_JUDGE, asked(slate.query), _passage(slate), scale, form)
 
     def labels(self, slate: Slate, /) -> tuple[str, ...]:  # noqa: ARG002

@@ -186,7 +186,7 @@ class Serving:
 
 def shares_beginnings(text: TextModel, prompt: PromptBase) -> bool:
     """Whether prompts share most of what they say, and the model can read that once."""
-    return getattr(prompt, "passage_last", False) and without_adapters(text.model).config.model_type in TESTED
+    return getattr(prompt, "query_last", False) and without_adapters(text.model).config.model_type in TESTED
 
 
 def save_text_checkpoint(
