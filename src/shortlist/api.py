@@ -17,8 +17,7 @@ from shortlist.reading.base import Answer, Reader, Reading
 from shortlist.reading.readers import LLMReader
 from shortlist.rerankers.base import Ranker
 from shortlist.rerankers.catalog import open_reranker
-from shortlist.rerankers.kinds import llm_options
-from shortlist.rerankers.spec import Options, read_options
+from shortlist.rerankers.spec import Options, llm_options, read_options
 from shortlist.text.answering import AnswerShort
 from shortlist.types import Candidate, Document, Query, Ranking, RerankRequest
 

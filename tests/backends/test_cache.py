@@ -165,6 +165,14 @@ def test_every_field_of_an_ask_is_tried_above():
     assert {field.name for field in dataclasses.fields(Ask)} == tried
 
 
+def test_what_a_reply_begins_with_is_part_of_a_questions_key():
+    plain = Question(messages=(Message("user", "q"),), labels=("a", "b"))
+    keys = {key_of("likelihoods", "m", dataclasses.replace(plain, begun=begun)) for begun in ("", "so", "so ")}
+    assert len(keys) == 3
+    before = {"messages": [["user", "q"]], "labels": ["a", "b"]}  # entries made before there was such a field stay good
+    assert key_of("likelihoods", "m", plain) == key_of("likelihoods", "m", before)
+
+
 def test_identities_and_kinds_do_not_mix(store):
     assert cached(ScriptedCompleter(lambda a: "one", identity="1"), store).complete([ask("x")])[0].text == "one"
     assert cached(ScriptedCompleter(lambda a: "two", identity="2"), store).complete([ask("x")])[0].text == "two"

@@ -4,7 +4,7 @@ import sys
 import pytest
 
 from shortlist.backends import gguf
-from shortlist.backends.base import Ask, Completer, Cuts, Question, Scorer
+from shortlist.backends.base import Ask, Completer, Continuer, Cuts, Question, Scorer
 from shortlist.backends.gguf import GgufBackend
 from shortlist.errors import BackendError, InvalidInput, MissingExtra, ModelUnavailable
 from shortlist.types import Message
@@ -74,6 +74,19 @@ def test_single_tokens_are_read_at_once_and_the_rest_is_forced():
         "root ::= " + " ".join(f"<[{ord(letter)}]>" for letter in "long"),
     ]
     assert [call["cache_prompt"] for call in engine.calls] == [False, True, True]
+
+
+@pytest.mark.parametrize(("template", "prompt"), [("", "q><think>a</think>"), ("<think>\n", "q><think>\na</think>")])
+def test_likelihoods_behind_a_begun_reply(template, prompt):
+    """Where the template has opened the reasoning, llama.cpp gives it apart, and it is not opened twice."""
+
+    class Templated(ScriptedEngine):
+        def render(self, messages):
+            return super().render(messages) + template
+
+    engine = Templated()
+    backend_on(engine).likelihoods([Question(messages=user("q"), labels=("y", "n"), begun="<think>a</think>")])
+    assert {"".join(map(chr, call["prompt"])) for call in engine.calls} == {prompt}
 
 
 def test_reused_prefixes_walk_the_trie_and_answer_in_the_order_asked():
@@ -177,6 +190,7 @@ LABELS = ("yes", "no", "Yes", "No", "zebra", "The number is quite odd, my friend
 def test_it_is_what_it_says(backend):
     assert isinstance(backend, Completer)
     assert isinstance(backend, Scorer)
+    assert isinstance(backend, Continuer)
     assert isinstance(backend, Cuts)
     assert "smollm2-135m@" in backend.identity
 

@@ -10,6 +10,7 @@ from shortlist.backends.torch_constraint import Constraint, Vocabulary
 from shortlist.backends.transformers import TransformersBackend
 from shortlist.rerankers.base import Reranker
 from shortlist.rerankers.policies import TextPolicy
+from shortlist.rerankers.reasoned import ReasonedLabelPolicy
 from shortlist.rerankers.strategies import DynamicK, Groups, SlidingWindow
 from shortlist.testing.hostile import plain_slate
 from shortlist.text import (
@@ -128,6 +129,29 @@ def test_a_random_model_is_always_well_formed(backend, prompt, n, seed):
             assert (turn.verdict.status, turn.error) == (Status.OK, None)
     free = TextPolicy(prompt=prompt, completer=backend, force_answer=False, max_tokens=24).judge(slates)
     assert any(turn.verdict.status is not Status.OK for turn in free)
+
+
+def test_likelihoods_behind_reasoning_are_those_of_a_plain_forward_pass(backend):
+    """The reply is held to its form; then the eleven integers, "10" of two tokens, are weighed where its own stands."""
+    import torch
+
+    model, tokens = backend.load()
+    prompt = PointwiseRating(reasoning=True)
+    slates = [plain_slate(["one"]), plain_slate(["two words"])]
+    turns = ReasonedLabelPolicy(prompt=prompt, completer=backend, constrain=True, max_tokens=90).judge(slates)
+    for turn in turns:
+        assert turn.text.startswith("<think>\n")
+        ids = tokens.prompt(tokens.render(turn.messages) + turn.text[: turn.text.rindex("<answer>") + len("<answer>")])
+        digits = [tokens.tokenizer(str(digit), add_special_tokens=False)["input_ids"][0] for digit in range(10)]
+        with torch.inference_mode():
+            first = model(torch.tensor([ids])).logits[0, -1].log_softmax(-1).exp()
+            second = model(torch.tensor([[*ids, digits[1]]])).logits[0, -1].log_softmax(-1).exp()
+        shares = [float(first[digit]) for digit in digits]
+        ten = shares[1] * float(second[digits[0]])
+        shares = [*shares[:1], shares[1] - ten, *shares[2:], ten]
+        wanted = sum(v * share for v, share in enumerate(shares)) / sum(shares)
+        assert turn.verdict.scores == (pytest.approx(wanted, rel=1e-3),)
+        assert (turn.verdict.status, bool(turn.verdict.reasoning), turn.usage.calls) == (Status.OK, True, 2)
 
 
 def test_many_passages(backend):

@@ -10,7 +10,7 @@ import pytest
 import tiny
 
 from shortlist.backends import torch_generation
-from shortlist.backends.base import Ask, Completer, Cuts, Pair, PairScorer, Question, Scorer
+from shortlist.backends.base import Ask, Completer, Continuer, Cuts, Pair, PairScorer, Question, Scorer
 from shortlist.backends.dequantise import dequantise_minilm
 from shortlist.backends.torch_models import batches, halving
 from shortlist.backends.torch_trie import Trie, packed
@@ -127,6 +127,23 @@ def test_likelihoods_against_a_plain_forward_pass(backend):
             wanted = sum(float(logprobs[len(prompt) - 1 + i, token]) for i, token in enumerate(ids))
             assert logprob == pytest.approx(wanted, abs=1e-4)
             assert count == len(ids) == len(label.split())
+
+
+@pytest.mark.parametrize("reuse_prefix", [False, True])
+def test_likelihoods_behind_a_begun_reply_are_what_it_adds(folder, reuse_prefix):
+    backend = TransformersBackend(folder, device="cpu", threads=1, reuse_prefix=reuse_prefix)
+    assert isinstance(backend, Continuer)
+    asked = user("what is the cat")
+    (whole,) = backend.likelihoods([Question(messages=asked, labels=("the", "the cat is", "the cat is blue"))])
+    behind = [
+        Question(messages=asked, labels=("is", "is blue"), begun="the cat "),
+        Question(messages=asked, labels=("cat is blue",), begun="the "),
+    ]
+    two, one = backend.likelihoods(behind)
+    the, is_, blue = whole.logprobs
+    assert two.logprobs[1] - two.logprobs[0] == pytest.approx(blue - is_, abs=1e-4)
+    assert one.logprobs == pytest.approx((blue - the,), abs=1e-4)
+    assert (two.tokens, one.usage.prompt_tokens) == ((1, 2), 11)
 
 
 def test_batched_likelihoods_are_those_of_one_by_one(backend):

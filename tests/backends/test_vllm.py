@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from shortlist.backends.base import Ask, Completer, Question, Scorer
+from shortlist.backends.base import Ask, Completer, Continuer, Question, Scorer
 from shortlist.backends.vllm import VLLMBackend
 from shortlist.errors import BackendError, InvalidInput, MissingExtra
 from shortlist.testing.backends import check_completer, check_scorer
@@ -144,6 +144,15 @@ def test_likelihoods_are_exact():
         {"max_tokens": 1, "temperature": 0.0, "logprobs": 20},
         {"max_tokens": 1, "temperature": 0.0, "prompt_logprobs": 0},
     ]
+
+
+def test_likelihoods_behind_a_begun_reply():
+    backend, engine = make()
+    assert isinstance(backend, Continuer)
+    backend.likelihoods([Question(messages=(Message("user", "q"),), labels=("1", "10"), begun="so <answer>")])
+    ((_, prompts, _, _),) = engine.calls
+    texts = ["".join(map(chr, prompt["prompt_token_ids"])) for prompt in prompts]
+    assert texts == [f"<user>q<assistant>so <answer>{label}" for label in ("", "10")]
 
 
 def test_questions_of_one_batch_share_a_call():

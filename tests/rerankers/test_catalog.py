@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from loopback import serve
 
 from shortlist.backends import open as opening
 from shortlist.backends.cache import Store
-from shortlist.backends.scripted import ScriptedCompleter, ScriptedPairScorer
+from shortlist.backends.scripted import ScriptedCompleter, ScriptedContinuer, ScriptedPairScorer
 from shortlist.errors import InvalidFile, InvalidInput, UnknownName
 from shortlist.rerankers import kinds, strategies
 from shortlist.rerankers.catalog import open_reranker, save_checkpoint_config
@@ -27,8 +28,10 @@ from shortlist.rerankers.fusion import METHODS, Fused
 from shortlist.rerankers.kinds import KINDS, Made, describe_kinds, kind
 from shortlist.rerankers.mergers import MERGERS
 from shortlist.rerankers.policies import LabelPolicy, PairPolicy, TextPolicy
+from shortlist.rerankers.reasoned import ReasonedLabelPolicy
 from shortlist.text.groupwise import GroupScores
 from shortlist.text.listwise import Listwise
+from shortlist.text.pointwise import PointwiseRating
 from shortlist.types import Candidate, RerankRequest
 
 SERVER = "openai:m@http://127.0.0.1:9/v1"
@@ -81,6 +84,25 @@ def test_every_kind_opens_from_its_name(name, policy, strategy):
 
 def test_no_kind_is_left_out_here():
     assert {name.partition(":")[0] for name, *_ in OPENED} | {"groupwise"} == set(KINDS)
+
+
+def test_likelihoods_behind_reasoning_need_a_model_in_this_process(monkeypatch):
+    name = "pointwise:any?prompt=rating&reasoning=true&read=labels"
+    with pytest.raises(InvalidInput, match=r"cannot read likelihoods behind a reply that has begun; .*read=text"):
+        open_reranker(name.replace("any", SERVER))
+    reply = "<think>why</think><answer>3</answer>"
+    model = ScriptedContinuer(
+        lambda ask: reply, logprobs=lambda q: [-1.0 if x in "39" else -math.inf for x in q.labels]
+    )
+    monkeypatch.setattr(kinds, "open_llm", lambda *_: model)
+    made = open_reranker(f"{name}&max_tokens=5&retries=1&constrain=true&scoring=expected&passage_tokens=77")
+    assert isinstance(made.policy, ReasonedLabelPolicy)
+    assert (made.policy.max_tokens, made.policy.retries, made.policy.constrain) == (5, 1, True)
+    assert made.policy.prompt == PointwiseRating(reasoning=True, passage_tokens=77)
+    ranking = next(made.rerank([REQUEST]))
+    assert (ranking.scores, ranking.reasoning) == ((6.0,) * 4, ("why",) * 4)
+    with pytest.raises(UnknownName, match="value for read"):
+        open_reranker(name.replace("labels", "both"))
 
 
 def test_groups_and_their_options():

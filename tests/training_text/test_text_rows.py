@@ -11,11 +11,12 @@ from shortlist.backends import transformers as served
 from shortlist.data.lessons import Lesson
 from shortlist.errors import InvalidInput
 from shortlist.rerankers.catalog import open_reranker
+from shortlist.rerankers.reasoned import ReasonedLabelPolicy
 from shortlist.text import GroupScores, Listwise, PointwiseRating, Subset
 from shortlist.training.card import CardFacts
 from shortlist.training.text import models
 from shortlist.training.text.development import TextDevelopment
-from shortlist.training.text.forms import fitted_lessons
+from shortlist.training.text.forms import fitted_lessons, live_reranker
 from shortlist.training.text.models import LiveCompleter, Serving, open_text_model, save_text_checkpoint
 from shortlist.training.text.recipe import ModelRecipe
 from shortlist.training.text.rows import IGNORED, Renderer, answering, imitation, preference, reinforcement
@@ -94,6 +95,19 @@ def test_both_sides_of_a_pair_are_of_its_own_lesson(kind, opened):
             told = read.scores if target.scores is not None and hasattr(read, "scores") else read.order[: read.cutoff]
             wanted = target.scores if hasattr(read, "scores") else target.order if kind == "listwise" else target.subset
             assert tuple(told) == tuple(wanted)
+
+
+def test_dev_is_measured_by_likelihoods_behind_reasoning_where_serve_asks_so(opened):
+    """As the checkpoint would serve: the reply is held to its form, so that a model that babbles is read all the same."""
+    prompt = PointwiseRating(passage_tokens=11, reasoning=True)
+    options = {"prompt": "rating", "reasoning": "true", "read": "labels", "constrain": "true", "max_tokens": "64"}
+    model = LiveCompleter(opened)
+    assert isinstance(live_reranker(model, "pointwise", options, prompt).policy, ReasonedLabelPolicy)
+    serving = Serving(kind="pointwise", options=options, prompt=prompt)
+    records = TextDevelopment(lessons=lessons(1), serving=serving).measure(model).records
+    scores = next(live_reranker(model, "pointwise", options, prompt).rerank([lessons(1)[0].request])).scores
+    assert all(0 < score < 10 and score != round(score) for score in scores)
+    assert len(records) == 1
 
 
 def test_a_learnt_reply_ends_with_the_token_that_ends_replies(opened):

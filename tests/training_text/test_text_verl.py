@@ -88,6 +88,7 @@ def test_the_prompts_are_those_that_are_served(qwen, tmp_path):
         ({"reward.parts": "1 f1"}, "asks more than a module alone can know"),
         ({"reward.parts": "1 ndcg?dcg=exp-log2"}, "'dcg' of reward 'ndcg'"),
         ({"method": "sft"}, "verl is handed GRPO recipes"),
+        ({"reward.shaping": "rank"}, "reward.shaping is 'rank', which looks at a group"),
     ],
 )
 def test_what_cannot_be_handed_over_is_told(change, problem, qwen, tmp_path):

@@ -52,10 +52,15 @@ class Completion:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """A conversation, and the fixed replies (``labels``) whose log-likelihoods are wanted."""
+    """A conversation, and the fixed replies (``labels``) whose log-likelihoods are wanted.
+
+    ``begun``: what stands of the reply already. The labels are then read right behind it, and only they are counted. It is
+    for a :class:`Continuer`; other scorers do not look at it.
+    """
 
     messages: Messages
     labels: tuple[str, ...]
+    begun: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +118,15 @@ class Scorer(Backend, Protocol):
 
     def likelihoods(self, questions: Sequence[Question], /) -> list[Likelihoods]:
         """One result a question."""
+
+
+@runtime_checkable
+class Continuer(Completer, Scorer, Protocol):
+    """Completes and scores by one model, and reads labels behind a reply that has begun (:attr:`Question.begun`)."""
+
+    @property
+    def continues(self) -> Literal[True]:
+        """The mark by which it is known; a class variable will do."""
 
 
 @runtime_checkable

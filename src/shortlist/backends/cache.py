@@ -25,6 +25,7 @@ from shortlist.backends.base import (
     Backend,
     Completer,
     Completion,
+    Continuer,
     Cuts,
     Embedder,
     Likelihoods,
@@ -46,6 +47,8 @@ SCHEMA = 1
 
 _HIT = Usage(cached_calls=1)
 
+_YOUNGER = {Ask: "language", Question: "begun"}
+"""Fields that are younger than the first entries: without a value they are no part of a key, so that those stay good."""
 
 B = TypeVar("B", bound=Backend)
 R = TypeVar("R", Completion, Likelihoods, PairScore)
@@ -65,8 +68,9 @@ def _repeatable(ask: Ask) -> bool:
 def _plain(value: object) -> object:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         told = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-        if isinstance(value, Ask) and value.language is None:
-            del told["language"]  # younger than the entries of asks without one, which stay good
+        younger = _YOUNGER.get(type(value), "")
+        if younger and not told[younger]:
+            del told[younger]
         return told
     if isinstance(value, Mapping):
         return dict(value)
@@ -86,6 +90,8 @@ class _Cached(Generic[B]):
         inner: object = self.inner
         if isinstance(inner, Cuts):  # set on the object itself, where run-time protocol checks look
             object.__setattr__(self, "cut", inner.cut)
+        if isinstance(inner, Continuer):
+            object.__setattr__(self, "continues", inner.continues)
 
     @property
     def identity(self) -> str:

@@ -21,7 +21,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 from shortlist.backends.base import Ask, Completion, Likelihoods, Question
 from shortlist.backends.gguf_held import complete_held, in_one_call
@@ -39,7 +39,7 @@ _TAIL = 48  # characters of the prompt's end that can matter for how a label aft
 
 @dataclass(frozen=True)
 class GgufBackend:
-    """A :class:`Completer`, :class:`Scorer` and :class:`Cuts` over a GGUF file.
+    """A :class:`Continuer` and :class:`Cuts` over a GGUF file.
 
     ``model``: a catalog name or a path. ``context``: tokens of prompt and reply together, per slot; never more than the
     model was trained for. ``slots``: prompts decoded side by side (worth it for many replies at once; with more than
@@ -48,6 +48,8 @@ class GgufBackend:
     build has one. ``reuse_prefix``: compute the common beginning of prompts once (see the module). The model is loaded
     on first use.
     """
+
+    continues: ClassVar[Literal[True]] = True
 
     model: str | Path | LocalModel = "smollm2-135m"
     _: KW_ONLY
@@ -155,7 +157,7 @@ def _complete(engine: Engine, ask: Ask, *, reuse: bool) -> Completion:
 
 def _likelihoods(engine: Engine, question: Question, *, reuse: bool) -> Likelihoods:
     """All labels of a question in one slot, so that they share the cached prompt; without ``reuse`` it starts afresh."""
-    prompt = engine.render(question.messages)
+    prompt = _begun(engine.render(question.messages), question.begun)
     ids = engine.tokenize(prompt)
     labels = [engine.label_ids(prompt[-_TAIL:], label) for label in question.labels]
     with engine.slot() as slot:
@@ -165,6 +167,12 @@ def _likelihoods(engine: Engine, question: Question, *, reuse: bool) -> Likeliho
             return Likelihoods(error=str(refused))
     usage = Usage(calls=1, prompt_tokens=len(ids), completion_tokens=sum(map(len, labels)))
     return Likelihoods(logprobs=tuple(logprobs), tokens=tuple(map(len, labels)), usage=usage)
+
+
+def _begun(prompt: str, reply: str) -> str:
+    """The prompt and the reply behind it. A template may have opened the reasoning, which llama.cpp then gives apart."""
+    opened = "<think>" if prompt.rstrip().endswith("<think>") else ""
+    return prompt + reply.removeprefix(opened)
 
 
 class _Refused(Exception):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar, Literal
 
 from shortlist.backends.base import Ask, Completion, Likelihoods, Pair, PairScore, Question
 from shortlist.types import Usage
@@ -59,6 +60,19 @@ class ScriptedScorer:
             Likelihoods(logprobs=tuple(self.logprobs(question)), tokens=tuple(map(_count, question.labels)))
             for question in questions
         ]
+
+
+@dataclass(frozen=True)
+class ScriptedContinuer(ScriptedCompleter):
+    """Completes as :class:`ScriptedCompleter` does, and tells log-likelihoods, behind a begun reply as well."""
+
+    continues: ClassVar[Literal[True]] = True
+
+    logprobs: Callable[[Question], Sequence[float]] = field(kw_only=True)
+
+    def likelihoods(self, questions: Sequence[Question], /) -> list[Likelihoods]:
+        """One result a question."""
+        return ScriptedScorer(self.logprobs).likelihoods(questions)
 
 
 @dataclass(frozen=True)

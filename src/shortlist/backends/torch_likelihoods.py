@@ -68,7 +68,7 @@ def likelihoods(
 
 
 def _asked(tokens: ChatTokens, question: Question) -> _Asked:
-    text = tokens.render(question.messages)
+    text = tokens.render(question.messages) + question.begun
     return _Asked(tokens.prompt(text), [tokens.label_after(text, label) for label in question.labels])
 
 

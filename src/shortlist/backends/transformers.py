@@ -12,7 +12,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -72,7 +72,7 @@ class _TorchModel:
 
 @dataclass(frozen=True)
 class TransformersBackend(_TorchModel):
-    """A :class:`Completer`, :class:`Scorer` and :class:`Cuts` over a causal language model.
+    """A :class:`Continuer` and :class:`Cuts` over a causal language model.
 
     ``model``: a hub id, a folder with safetensors, a GGUF file (dequantised) or a catalog name. ``adapter``: a folder
     with a LoRA adapter, merged into the weights. ``batch_tokens``: rows × (prompt and reply) in one batch. Models
@@ -81,6 +81,8 @@ class TransformersBackend(_TorchModel):
     greedy replies) are computed as a trie, each common beginning once. Sampling draws from a generator per ask, so that a
     seed gives the same reply in any batch.
     """
+
+    continues: ClassVar[Literal[True]] = True
 
     _: KW_ONLY
     adapter: str | Path | None = None

@@ -8,7 +8,7 @@ import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from shortlist.backends.base import Ask, Completion, Likelihoods, Question
 from shortlist.errors import BackendError, InvalidInput, MissingExtra
@@ -42,6 +42,8 @@ class VLLMBackend:
     object with ``vllm.LLM``'s ``chat``, ``generate`` and ``get_tokenizer``. ``params`` makes sampling parameters.
     Calls from several threads take turns: the engine batches within a call.
     """
+
+    continues: ClassVar[Literal[True]] = True
 
     model: str
     _: KW_ONLY
@@ -184,7 +186,7 @@ class _Asked:
 
     @classmethod
     def of(cls, tokenizer: Any, question: Question, template_options: Mapping[str, Any]) -> _Asked:
-        text = _rendered(tokenizer, question.messages, template_options)
+        text = _rendered(tokenizer, question.messages, template_options) + question.begun
         labels = tuple(tuple(tokenizer.encode(label, add_special_tokens=False)) for label in question.labels)
         return cls(tokenizer.encode(text, add_special_tokens=False), labels)
 

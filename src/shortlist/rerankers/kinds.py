@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
 
-from shortlist.backends.base import Backend, Completer, PairScorer, Scorer
+from shortlist.backends.base import Backend, Completer, Continuer, PairScorer, Scorer
 from shortlist.backends.cache import Store, cached
-from shortlist.backends.open import LLM_ENGINES, PAIR_ENGINES, LLMOptions, open_llm, open_pair_scorer, open_scorer
+from shortlist.backends.open import PAIR_ENGINES, open_llm, open_pair_scorer, open_scorer
 from shortlist.backends.shared import Opened
-from shortlist.backends.torch_models import PRECISIONS, Precision
 from shortlist.errors import InvalidInput
 from shortlist.rerankers.base import Policy, Strategy
 from shortlist.rerankers.configuration import stored_null
@@ -23,7 +22,8 @@ from shortlist.rerankers.cutoffs import NullDocument
 from shortlist.rerankers.designs import DESIGNS
 from shortlist.rerankers.mergers import MERGERS
 from shortlist.rerankers.policies import HopPolicy, LabelPolicy, PairPolicy, TextPolicy
-from shortlist.rerankers.spec import Options
+from shortlist.rerankers.reasoned import ReasonedLabelPolicy
+from shortlist.rerankers.spec import Options, llm_options
 from shortlist.rerankers.strategies import (
     AllPairs,
     DynamicK,
@@ -36,7 +36,7 @@ from shortlist.rerankers.strategies import (
     Tournament,
     WholeList,
 )
-from shortlist.text.base import LabelPrompt, Prompt, PromptBase
+from shortlist.text.base import EitherPrompt, LabelPrompt, Prompt, PromptBase, ReasonedPrompt
 from shortlist.text.groupwise import GroupScores
 from shortlist.text.listwise import Listwise, ListwiseReasoning
 from shortlist.text.pairwise import PairwiseChoice
@@ -94,20 +94,34 @@ class Order:
 
     def asking(self, prompt: Prompt[J], completer: Completer) -> TextPolicy[J]:
         """The policy that reads replies, with its options."""
-        take = self.options
-        return TextPolicy(
-            prompt=self.fitted(prompt),
-            completer=completer,
-            max_tokens=take.maybe_whole("max_tokens"),
-            temperature=take.number("temperature", 0.0),
-            seed=take.maybe_whole("seed"),
-            retries=take.whole("retries", 0),
-            constrain=take.flag("constrain", default=False),
-        )
+        return TextPolicy(prompt=self.fitted(prompt), completer=completer, **self._decoding())
 
     def labelling(self, prompt: LabelPrompt[J], scorer: Scorer) -> LabelPolicy[J]:
         """The policy that reads likelihoods."""
         return LabelPolicy(prompt=self.fitted(prompt), scorer=scorer)
+
+    def weighing(self, prompt: ReasonedPrompt[J], completer: Completer) -> ReasonedLabelPolicy[J]:
+        """The policy that reads likelihoods behind the reasoning of replies; it checks that the model can."""
+        model = cast("Continuer", completer)
+        return ReasonedLabelPolicy(prompt=self.fitted(prompt), completer=model, **self._decoding())
+
+    def either(self, prompt: EitherPrompt[J], strategy: Strategy[J]) -> Made:
+        """Likelihoods or replies are read, as ``read`` says."""
+        if self.reads_text():
+            llm = self.llm()
+            return Made.of(self.asking(prompt, llm), strategy, llm)
+        scorer = self.scorer()
+        return Made.of(self.labelling(prompt, scorer), strategy, scorer)
+
+    def _decoding(self) -> dict[str, Any]:
+        take = self.options
+        return {
+            "max_tokens": take.maybe_whole("max_tokens"),
+            "temperature": take.number("temperature", 0.0),
+            "seed": take.maybe_whole("seed"),
+            "retries": take.whole("retries", 0),
+            "constrain": take.flag("constrain", default=False),
+        }
 
     def fitted(self, prompt: Any) -> Any:
         """The checkpoint's prompt if there is one, else this; with ``passage_tokens`` if that is given."""
@@ -120,19 +134,6 @@ class Order:
     def _cached(self, backend: B) -> B:
         one = backend if self.opened is None else self.opened.one(backend)
         return one if self.store is None else cached(one, self.store)
-
-
-def llm_options(take: Options) -> LLMOptions:
-    """How to run a language model, from a name's options."""
-    defaults = LLMOptions()
-    return LLMOptions(
-        engine=take.text("engine", defaults.engine, LLM_ENGINES),
-        concurrency=take.maybe_whole("concurrency"),
-        timeout=take.maybe_number("timeout"),
-        context=take.maybe_whole("context"),
-        dtype=cast("Precision", take.text("dtype", defaults.dtype, PRECISIONS)),
-        reuse_prefix=take.flag("reuse_prefix", default=defaults.reuse_prefix),
-    )
 
 
 Kind = Callable[[Order], Made]
@@ -190,18 +191,21 @@ def _learnt_stop(later: str, take: Options) -> NullDocument | None:
 
 @kind("pointwise")
 def pointwise(order: Order) -> Made:
-    """Asks a language model about each passage by itself: ``prompt=yes-no`` or ``rating`` (0–10)."""
+    """Asks a language model about each passage by itself: ``prompt=yes-no`` or ``rating`` (0–10).
+
+    ``reasoning=true`` has it think before the rating, and reads its reply, or with ``read=labels`` the expected rating.
+    """
     asked = order.options.text("prompt", "yes-no", ("yes-no", "rating"))
     reasoning = order.options.flag("reasoning", default=False)
     scoring = cast("Literal['expected', 'product']", order.options.text("scoring", "expected", ("expected", "product")))
     if asked != "rating" and (reasoning or "scoring" in order.options.values):
         raise InvalidInput("reasoning=true and scoring go with prompt=rating")
-    prompt = PointwiseRating(scoring=scoring, reasoning=reasoning) if asked == "rating" else PointwiseYesNo()
-    if order.reads_text("text" if reasoning else "labels"):
-        llm = order.llm()
-        return Made.of(order.asking(prompt, llm), Pointwise(), llm)
-    scorer = order.scorer()
-    return Made.of(order.labelling(prompt, scorer), Pointwise(), scorer)
+    if not reasoning:
+        plain = PointwiseRating(scoring=scoring) if asked == "rating" else PointwiseYesNo()
+        return order.either(plain, Pointwise())
+    prompt, llm = PointwiseRating(scoring=scoring, reasoning=True), order.llm()
+    policy = order.asking(prompt, llm) if order.reads_text("text") else order.weighing(prompt, llm)
+    return Made.of(policy, Pointwise(), llm)
 
 
 @kind("likelihood")
@@ -218,11 +222,7 @@ def pairwise(order: Order) -> Made:
     top = order.options.maybe_whole("top")
     every = order.options.text("strategy", "sort", ("sort", "all")) == "all"
     strategy = AllPairs(both_orders=both) if every else PairwiseSort(top=top, both_orders=both)
-    if order.reads_text():
-        llm = order.llm()
-        return Made.of(order.asking(PairwiseChoice(), llm), strategy, llm)
-    scorer = order.scorer()
-    return Made.of(order.labelling(PairwiseChoice(), scorer), strategy, scorer)
+    return order.either(PairwiseChoice(), strategy)
 
 
 @kind("setwise")
@@ -236,11 +236,7 @@ def setwise(order: Order) -> Made:
         order.options.text("read", "text", ("text",))  # reasoning is not among the labels
         llm = order.llm()
         return Made.of(order.asking(SetwiseReasoning(), llm), strategy, llm)
-    if order.reads_text():
-        llm = order.llm()
-        return Made.of(order.asking(SetwiseChoice(), llm), strategy, llm)
-    scorer = order.scorer()
-    return Made.of(order.labelling(SetwiseChoice(), scorer), strategy, scorer)
+    return order.either(SetwiseChoice(), strategy)
 
 
 @kind("listwise")

@@ -1,7 +1,8 @@
 """Policies: a prompt and a backend together, judging slates.
 
 :class:`TextPolicy` reads replies, :class:`LabelPolicy` reads the likelihoods of fixed replies, :class:`PairPolicy`
-reads the scores of a cross-encoder. Each cuts passages to their budget first, and reports the cut.
+reads the scores of a cross-encoder. Each cuts passages to their budget first, and reports the cut. Likelihoods behind a
+reply's reasoning are read by :mod:`~shortlist.rerankers.reasoned`.
 """
 
 from __future__ import annotations
@@ -175,24 +176,29 @@ class LabelPolicy(Generic[J]):
 
     def judge(self, slates: Sequence[Slate], /) -> list[Turn[J]]:
         """One turn a slate."""
-        if not slates:
-            return []
         shown = _fitted(slates, self.prompt, self.scorer)
         questions = [Question(messages=self.prompt.render(s), labels=self.prompt.labels(s)) for s in shown]
-        start = time.perf_counter()
-        results = self.scorer.likelihoods(questions)
-        seconds = time.perf_counter() - start
-        return [
-            Turn(
-                slate,
-                self.prompt.read(exclusive(question.labels, result.logprobs, result.tokens), slate),
-                question.messages,
-                "",
-                _shared(result.usage, seconds, len(slates)),
-                result.error,
-            )
-            for slate, question, result in zip(shown, questions, results, strict=True)
-        ]
+        return weighed(self.prompt, self.scorer, shown, questions)
+
+
+def weighed(
+    prompt: LabelPrompt[J], scorer: Scorer, slates: Sequence[Slate], questions: Sequence[Question]
+) -> list[Turn[J]]:
+    """One turn a question about its slate: what the prompt reads from the likelihoods of the labels."""
+    start = time.perf_counter()
+    results = scorer.likelihoods(questions) if questions else []
+    seconds = time.perf_counter() - start
+    return [
+        Turn(
+            slate,
+            prompt.read(exclusive(question.labels, result.logprobs, result.tokens), slate),
+            question.messages,
+            question.begun,
+            _shared(result.usage, seconds, len(questions)),
+            result.error,
+        )
+        for slate, question, result in zip(slates, questions, results, strict=True)
+    ]
 
 
 @dataclass(frozen=True, kw_only=True)

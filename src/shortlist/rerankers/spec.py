@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import TypeVar, cast
 from urllib.parse import parse_qsl, quote, urlencode
 
+from shortlist.backends.open import LLM_ENGINES, LLMOptions
+from shortlist.backends.torch_models import PRECISIONS, Precision
 from shortlist.errors import InvalidInput, UnknownName
 
 CHAIN = ">>"
@@ -137,3 +139,16 @@ def with_options(chain: str, given: Mapping[str, str]) -> str:
     body, _, query = last.rpartition("?") if "?" in last else (last, "", "")
     told = urlencode({**read_options(query, last), **given}, quote_via=quote, safe="/:,@~ ")
     return f" {CHAIN} ".join([*before, f"{body}?{told}" if told else body])
+
+
+def llm_options(take: Options) -> LLMOptions:
+    """How to run a language model, from a name's options."""
+    defaults = LLMOptions()
+    return LLMOptions(
+        engine=take.text("engine", defaults.engine, LLM_ENGINES),
+        concurrency=take.maybe_whole("concurrency"),
+        timeout=take.maybe_number("timeout"),
+        context=take.maybe_whole("context"),
+        dtype=cast("Precision", take.text("dtype", defaults.dtype, PRECISIONS)),
+        reuse_prefix=take.flag("reuse_prefix", default=defaults.reuse_prefix),
+    )

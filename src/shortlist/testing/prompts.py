@@ -37,8 +37,9 @@ def check_prompt(prompt: Any, *, tries: int = 2_000, seed: int = 0) -> None:
 
     Rendering: deterministic, ends with a user's message, shows every passage, and no passage or query can change its
     frame. Parsing: total (``tries`` random strings and spoilt replies), linear on long replies, and every verdict is
-    valid. Likelihoods: total. What ``write`` writes, if the prompt has it, parses as ok and stays the same. Prompts
-    that derive from :class:`~shortlist.text.base.PromptBase` survive JSON with their fingerprint.
+    valid; what is read has an opening, if the prompt tells openings. Likelihoods: total. What ``write`` writes, if the
+    prompt has it, parses as ok and stays the same. Prompts that derive from :class:`~shortlist.text.base.PromptBase`
+    survive JSON with their fingerprint.
     """
     sizes = SIZES if _size(prompt) is None else (_size(prompt) or 0,)
     for n in sizes:
@@ -154,6 +155,9 @@ def check_reply(prompt: Any, text: str, slate: Slate) -> Verdict:
     try:
         verdict: Verdict = prompt.parse(text, slate)
         check_verdict(verdict, len(slate))
+        if hasattr(prompt, "opening"):
+            opened = isinstance(prompt.opening(text), str)
+            _expect(opened or verdict.status is Status.FAILED, "it is read, but has no opening before its label")
     except Exception as error:
         problem = f"reply {text[:300]!r} on {len(slate)} passages: {type(error).__name__}: {error}"
         raise AssertionError(problem) from error
@@ -201,6 +205,8 @@ def _check_writing(prompt: Any, sizes: Sequence[int], rng: random.Random) -> Non
             text = prompt.write(example)
             verdict = check_reply(prompt, text, slate)
             _expect(verdict.status is Status.OK, f"what the prompt itself wrote reads as {verdict}: {text!r}")
+            opening = prompt.opening(text) if hasattr(prompt, "opening") else ""
+            _expect(text.startswith(opening), f"what the prompt wrote, {text!r}, does not begin with {opening!r}")
             again = prompt.write(verdict)
             _expect(again == text, f"written, read and written again, {text!r} became {again!r}")
 

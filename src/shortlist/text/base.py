@@ -55,6 +55,17 @@ class LabelPrompt(Protocol[J_co]):
         """What the log-likelihoods (one a label, natural log, summed over the label's tokens) say of the slate."""
 
 
+class EitherPrompt(Prompt[J_co], LabelPrompt[J_co], Protocol[J_co]):
+    """Asks about a slate, and reads the reply or the likelihoods of fixed ones, whichever is at hand."""
+
+
+class ReasonedPrompt(EitherPrompt[J_co], Protocol[J_co]):
+    """A prompt whose reply reasons first and ends in one of the labels, so that these can be read behind the reasoning."""
+
+    def opening(self, text: str, /) -> str | None:
+        """The reply up to where its label stands; ``None`` if it never comes to one. Total, as ``parse`` is."""
+
+
 class Writable(Prompt[J_co], Protocol[J_co]):
     """A prompt that also writes: what it writes, it reads back as the same judgement, with status ok.
 

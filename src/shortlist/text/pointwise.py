@@ -103,7 +103,8 @@ class PointwiseRating(PromptBase):
 
     From likelihoods, normalised over the eleven integers, the score is their expectation, Σ v · Pr(v), or with
     ``scoring="product"`` the likeliest integer s times its probability, s · Pr(s), as ERank has it: that one is not
-    monotone in belief (a sure 0 equals an unsure one). Both lie in [0, 10], as does an integer read from text.
+    monotone in belief (a sure 0 equals an unsure one). Both lie in [0, 10], as does an integer read from text. With
+    ``reasoning`` the likelihoods are those behind a reply's :meth:`opening`.
 
     ``query_last`` gives scale and form first, then the passage, then the query. A causal model so reads the query with the
     passage in mind: how well the words of the query were to be expected tells of relevance before anything was learnt, and
@@ -159,6 +160,22 @@ class PointwiseRating(PromptBase):
             return _judgement(None, slate, reply, _NO_READING.format("rating"))
         score = min(max(float(found[1]), 0.0), float(TOP))
         return _judgement(score, slate, reply, "" if plain in RATINGS else NOT_ASKED)
+
+    def opening(self, text: str, /) -> str | None:
+        """The reply up to its integer; up to its answer, which is opened if need be, where none stands there.
+
+        ``None`` where the reasoning never ended, and where there is neither reasoning, an answer in tags nor an integer.
+        """
+        reply = split_reply(text)
+        if reply.answer is None:
+            return None
+        found = _RATING.fullmatch(unwrap(reply.answer))
+        place = -1 if found is None else text.find(found[1], reply.start)
+        if place >= 0:
+            return text[:place]
+        if reply.tagged:
+            return text[: reply.start]
+        return f"{text[: reply.start].rstrip()}\n<answer>" if reply.reasoned else None
 
     def write(self, judgement: ScoredJudgement, /) -> str:
         """The score, rounded; with the reasoning where the prompt asks for it."""

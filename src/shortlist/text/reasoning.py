@@ -24,7 +24,8 @@ SEVERAL = "several answers; the last was read"
 
 class Reply(NamedTuple):
     """A reply in parts. ``answer`` is ``None`` if the reasoning never ended; ``tagged``: it stood in answer tags;
-    ``reasoned``: there was a whole block of reasoning, maybe an empty one.
+    ``reasoned``: there was a whole block of reasoning, maybe an empty one; ``start``: where the answer in tags begins, else
+    where the text behind the last block of reasoning does.
     """
 
     answer: str | None
@@ -32,6 +33,7 @@ class Reply(NamedTuple):
     tagged: bool = False
     reasoned: bool = False
     problems: tuple[str, ...] = ()
+    start: int = 0
 
     def held_to_tags(self) -> Reply:
         """The reply with what it lacks of reasoning followed by a tagged answer noted: for prompts that ask so."""
@@ -99,10 +101,10 @@ class _Scan:
         if self.answers:
             a, b = self.answers[-1]
             problems = [AFTERWARDS if problem == CUT_OFF else problem for problem in problems]
-            return Reply(text[a:b], reasoning, tagged=True, reasoned=reasoned, problems=tuple(problems))
+            return Reply(text[a:b], reasoning, tagged=True, reasoned=reasoned, problems=tuple(problems), start=a)
         if problems:
             return Reply(None, reasoning, reasoned=reasoned, problems=tuple(problems))
-        return Reply("".join(text[a:b] for a, b in self.outside), reasoning, reasoned=reasoned)
+        return Reply("".join(text[a:b] for a, b in self.outside), reasoning, reasoned=reasoned, start=self.start)
 
 
 def written(reasoning: str, answer: str, *, tag: str = "think") -> str:

@@ -20,8 +20,7 @@ from shortlist.data import Collection, open_collection, write_collection
 from shortlist.data.lessons import read_lessons
 from shortlist.errors import InvalidInput
 from shortlist.rerankers.catalog import open_reranker
-from shortlist.rerankers.kinds import llm_options
-from shortlist.rerankers.spec import Options, read_options
+from shortlist.rerankers.spec import Options, llm_options, read_options
 from shortlist.retrieval.bm25 import BM25
 from shortlist.retrieval.open import open_index
 from shortlist.synthesis.common import Tally

@@ -57,6 +57,10 @@ def rank_rewards(rewards: Rewards) -> list[float | None]:
     return [None if reward is None else share(reward) for reward in rewards]
 
 
+SHAPES: dict[str, Callable[[Rewards], list[float | None]]] = {"relative": relative, "rank": rank_rewards}
+"""Those that need nothing but a group's rewards, by the names that recipes know."""
+
+
 # ------------------------------------------------------------------------------------------------ tournaments
 
 

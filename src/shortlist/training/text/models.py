@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import torch
 
@@ -134,10 +134,12 @@ def evaluating(model: Any) -> Iterator[None]:
 
 @dataclass
 class LiveCompleter:
-    """A :class:`~shortlist.backends.base.Completer` and ``Scorer`` over the model as it stands; ``step`` tells caches which.
+    """A :class:`~shortlist.backends.base.Continuer` over the model as it stands; ``step`` tells caches which.
 
     ``share``: what prompts begin with is read once, as ``reuse_prefix`` has it in serving.
     """
+
+    continues: ClassVar[Literal[True]] = True
 
     text: TextModel
     step: int = 0

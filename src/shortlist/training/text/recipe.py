@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, Self
 
-from shortlist.errors import InvalidInput
+from shortlist.errors import InvalidInput, UnknownName
+from shortlist.rewards.text.shaping import SHAPES
 from shortlist.training.fields import POSITIVE, RecipeFields, say
 from shortlist.training.recipe import DevRecipe, GuardRecipe
 
@@ -96,6 +97,13 @@ class RewardRecipe:
     )
     embedder: str | None = say(None, "an embedding model, for similarity")
     judge: str | None = say(None, "a language model that grades answers, for judge")
+    shaping: str | None = say(
+        None, "what advantages are made of instead: relative (in units of the group's spread), rank; null: the rewards"
+    )
+
+    def __post_init__(self) -> None:
+        if self.shaping is not None and self.shaping not in SHAPES:
+            raise UnknownName("reward.shaping", self.shaping, SHAPES)
 
 
 @dataclass(frozen=True, kw_only=True)

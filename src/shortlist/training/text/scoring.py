@@ -13,7 +13,8 @@ import yaml
 from shortlist.data.lessons import Lesson, Target
 from shortlist.errors import InvalidInput
 from shortlist.rerankers.spec import read_options
-from shortlist.rewards.text import Reply, Tools, WeightedTextReward, make_weighted, needs
+from shortlist.rewards.text import Reply, Tools, WeightedTextReward, make_weighted, needs, shaped
+from shortlist.rewards.text.base import Shape
 from shortlist.training.text.advantages import flat_share
 from shortlist.training.text.development import FORMAT, mean
 from shortlist.training.text.forms import completion
@@ -21,6 +22,9 @@ from shortlist.types import Judgement, Status, Verdict
 
 _MOST_DRY = 2
 """So many first calls in which nothing can be scored are no accident."""
+
+_PLACES = 9
+"""Rewards that agree to so many decimal places are shaped as equals, or rounding alone would tell a best from a worst."""
 
 _PART = re.compile(r"\s*(?:([-+]?[0-9]*\.?[0-9]+(?:e-?[0-9]+)?)\s+)?([\w.@-]+)(?:\?(\S*))?\s*")
 
@@ -68,13 +72,16 @@ def unscorable(prompt: Any, lessons: Sequence[Lesson], reward: WeightedTextRewar
 class StepScorer:
     """Scores a step's replies in one call; ``facts`` then holds what the log is told of them.
 
-    ``reward`` gives the reward of the moment: one that asks the policy itself is another after every step.
+    ``reward`` gives the reward of the moment: one that asks the policy itself is another after every step. ``shape`` turns
+    a group's rewards into what is learnt from (the replies to one lesson are a group); the log is told the rewards
+    themselves.
     """
 
     lessons: Sequence[Lesson]
     prompt: Any
     reward: Callable[[], WeightedTextReward]
     samples: int
+    shape: Shape | None = None
     facts: dict[str, Any] = field(default_factory=dict)
     _dry: int = 0
     _seen: bool = False
@@ -87,7 +94,7 @@ class StepScorer:
         ]
 
     def __call__(self, places: Sequence[int], texts: Sequence[str], lengths: Sequence[int]) -> list[float | None]:
-        """What each is worth; ``None`` where it cannot be scored."""
+        """What each is worth, in its shape; ``None`` where it cannot be scored."""
         replies = self.replies(places, texts, lengths)
         scored = self.reward().score_parts(replies)
         totals = [one.total for one in scored]
@@ -101,7 +108,7 @@ class StepScorer:
         self.facts.clear()
         self.facts.update(self._told(replies, totals))
         self.facts["parts"] = {name: mean(one.parts[name] for one in scored) for name in scored[0].parts}
-        return totals
+        return totals if self.shape is None else shaped(replies, _rounded(totals), self.shape)
 
     def _told(self, replies: Sequence[Reply], totals: Sequence[float | None]) -> dict[str, Any]:
         kept = [_kept(reply.verdict) for reply in replies]
@@ -114,6 +121,10 @@ class StepScorer:
             "length": mean(float(reply.tokens) for reply in replies),
             **({"kept": mean(kept), "k": {str(k): counts[k] for k in sorted(counts)}} if counts else {}),
         }
+
+
+def _rounded(totals: Sequence[float | None]) -> list[float | None]:
+    return [None if total is None else round(total, _PLACES) for total in totals]
 
 
 def _kept(verdict: Verdict) -> int | None:

@@ -14,6 +14,7 @@ from transformers import PrinterCallback, TrainingArguments
 from shortlist.backends.torch_trie import TESTED
 from shortlist.data.lessons import Lesson
 from shortlist.errors import InvalidInput
+from shortlist.rewards.text.shaping import SHAPES
 from shortlist.training.networks import without_adapters
 from shortlist.training.parallel import Processes
 from shortlist.training.text import adapter, rows
@@ -84,7 +85,9 @@ class Learning:
 
     def scorer(self) -> StepScorer:
         """Scores replies by the recipe's reward."""
-        return StepScorer(self.lessons, self.renderer.prompt, self.rewarding.reward, self.recipe.sampling.samples)
+        told = self.recipe
+        shape = None if told.reward.shaping is None else SHAPES[told.reward.shaping]
+        return StepScorer(self.lessons, self.renderer.prompt, self.rewarding.reward, told.sampling.samples, shape)
 
     def drawing(self) -> Drawing:
         """How replies are drawn."""

@@ -40,6 +40,10 @@ def export(recipe: TextRecipe, lessons: Divided, folder: Path) -> str:
     """
     if recipe.method != "grpo":
         raise InvalidInput(f"the recipe {recipe.name!r} is for {recipe.method}; verl is handed GRPO recipes")
+    if recipe.reward.shaping is not None:
+        raise InvalidInput(
+            f"reward.shaping is {recipe.reward.shaping!r}, which looks at a group; verl asks reply by reply: set it to null"
+        )
     parts = _parts(recipe)
     if folder.exists() and any(folder.iterdir()):
         raise InvalidInput(f"{folder} is not empty; give a new folder")
