@@ -84,6 +84,7 @@ def _generate(model: Any, tokens: ChatTokens, rows: list[_Row]) -> list[Completi
     config = transformers.GenerationConfig(
         max_new_tokens=max(row.ask.max_tokens for row in rows),
         do_sample=False,  # sampling is in the processor, so that each row has its own generator
+        use_cache=True,  # a model under training is told otherwise in its own settings
         pad_token_id=tokens.padding,
         eos_token_id=ends or None,
         **_PLAIN,
