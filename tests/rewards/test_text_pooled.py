@@ -43,9 +43,12 @@ def test_pooled_ranks_by_hand_over_documents():
 def test_pooled_ranks_by_hand_over_rollouts():
     """Five tens for p, five nines for r: r is at rank 6 of all, at 2 of passages."""
     batch = [*point("p", *[10] * 5), *point("r", *[9] * 5), *point("x", 9)]
-    assert PooledRank(ranks="rollout").score(batch)[4:7] == pytest.approx([1.0, 1 / 6, 1 / 6])
-    assert PooledRank(ranks="document").score(batch)[4:7] == pytest.approx([1.0, 1 / 2, 1 / 2])
-    assert PooledRank(ranks="rollout").score(batch)[-1] == pytest.approx((1 - 0.81) / 2)  # level with r: no penalty
+    assert PooledRank(ranks="rollout", ties="best").score(batch)[4:7] == pytest.approx([1.0, 1 / 6, 1 / 6])
+    assert PooledRank(ranks="rollout").score(batch)[4:7] == pytest.approx([1.0, 1 / 7, 1 / 7])  # x has r's score
+    assert PooledRank(ranks="document", ties="best").score(batch)[4:7] == pytest.approx([1.0, 1 / 2, 1 / 2])
+    assert PooledRank(ranks="document").score(batch)[4:7] == pytest.approx([1.0, 1 / 3, 1 / 3])
+    assert PooledRank(ranks="rollout", ties="best").score(batch)[-1] == pytest.approx((1 - 0.81) / 2)
+    assert PooledRank(ranks="rollout").score(batch)[-1] == -0.5  # level with r: above it
 
 
 def test_the_level_of_a_document_does_not_depend_on_the_number_of_replies():
@@ -86,7 +89,9 @@ def test_a_group_earns_the_mean_of_its_passages():
     """p is first (1), x below it as far as a missing teacher's 0 is from 5 (3/8)."""
     reply = group(lesson("px", GRADES), 9, 5)
     assert level(PooledRank(), reply) == pytest.approx((1 + (1 - 0.25) / 2) / 2)
-    assert level(PooledRank(), group(lesson("px", GRADES), 5, 5)) == pytest.approx((1 + (1 - 0.25) / 2) / 2)  # tied
+    tied = group(lesson("px", GRADES), 5, 5)
+    assert level(PooledRank(ties="best"), tied) == pytest.approx((1 + (1 - 0.25) / 2) / 2)
+    assert level(PooledRank(), tied) == pytest.approx((1 / 2 - 1) / 2)
 
 
 def test_pooled_ndcg_by_hand():
@@ -201,3 +206,26 @@ def test_wrong_verdicts_and_configurations():
     ):
         with pytest.raises((InvalidInput, UnknownName)):
             make()
+
+
+@pytest.mark.parametrize("reward", [PooledRank, PooledNDCG])
+def test_one_score_for_all_is_no_ranking(reward):
+    """As published, nothing but zeros earns as much as the ideal order or more; with ties at their worst, the least."""
+
+    def earned(made, p, *others):
+        found = made.score(
+            [
+                *point("p", p),
+                *(reply for docid, score in zip("xyz", others, strict=True) for reply in point(docid, score)),
+            ]
+        )
+        return sum(found)
+
+    published, ours = reward(ties="best"), reward()
+    assert earned(published, 0, 0, 0, 0) >= earned(published, 9, 8, 0, 0) > earned(published, 8, 9, 0, 0)
+    assert earned(ours, 9, 8, 0, 0) > earned(ours, 8, 9, 0, 0) > earned(ours, 0, 0, 0, 0)
+
+
+def test_an_unknown_rule_of_ties_is_an_error():
+    with pytest.raises(UnknownName, match="ties"):
+        PooledRank(ties="mean")

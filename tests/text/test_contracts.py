@@ -42,9 +42,8 @@ PARSED = [
     GroupScores(),
     GroupScores(reasoning=True),
     GroupScores(terse=True),
-    GroupScores(terse=True, query_each=True),
-    Listwise(query_each=True),
-    Subset(query_each=True),
+    GroupScores(terse=True, query_last=True),
+    Listwise(query_last=True),
     PointwiseRating(query_last=True),
     Subset(),
 ]

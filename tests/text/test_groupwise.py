@@ -97,17 +97,19 @@ def test_schema_names_every_passage():
 @pytest.mark.parametrize(
     ("text", "scores", "status"),
     [
-        ("7 0 10", (7, 0, 10), Status.OK),
-        (" 7, 0, 10\n", (7, 0, 10), Status.REPAIRED),  # read, and not as asked
-        ("7 0 10 3", (7, 0, 10), Status.REPAIRED),  # one too many: it names no passage
-        ("7 0 99", (7, 0, 10), Status.REPAIRED),  # clamped
-        ("7 0", (7, 0, None), Status.PARTIAL),
+        ("[1] 7 [2] 0 [3] 10", (7, 0, 10), Status.OK),
+        ("[3] 10 [1] 7 [2] 0", (7, 0, 10), Status.OK),  # each goes by its name
+        ("[1]: 7, [2]: 0,\n[3]: 10", (7, 0, 10), Status.REPAIRED),  # read, and not as asked
+        ("[1] 7 [2] 0 [3] 10 [4] 3", (7, 0, 10), Status.REPAIRED),  # one too many: it names no passage
+        ("[1] 7 [2] 0 [3] 99", (7, 0, 10), Status.REPAIRED),  # clamped
+        ("[1] 7 [3] 2", (7, None, 2), Status.PARTIAL),
+        ("7 0 10", (None, None, None), Status.FAILED),
+        ("[0] 7", (None, None, None), Status.FAILED),  # no passage is the zeroth
         ("the first is 7", (None, None, None), Status.FAILED),
-        ("-1 2 3", (None, None, None), Status.FAILED),
         ("", (None, None, None), Status.FAILED),
     ],
 )
-def test_terse_scores_go_by_their_places(text, scores, status):
+def test_terse_scores_go_by_names(text, scores, status):
     verdict = GroupScores(terse=True).parse(text, slate(3))
     assert tuple(None if math.isnan(s) else s for s in verdict.scores) == scores
     assert verdict.status is status

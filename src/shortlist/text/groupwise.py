@@ -31,8 +31,7 @@ _PAIR = re.compile(
 _ASKED = re.compile(rf"(?:\s*+\"\[[0-9]++\]\"\s*+:\s*+{_NUMBER}\s*+(?:,(?=\s*+\")|$))++")
 _LINE = re.compile(rf"[ \t*•-]{{0,8}}+\[(-?[0-9]++)\][ \t*]{{0,8}}+[:=][ \t*]{{0,8}}+({_NUMBER}(?:/10)?+)[ \t*.,;]*+")
 _VALUE = re.compile(rf"({_NUMBER})(?: ?/ ?10)?+")
-_GAP = re.compile(r"[ ,;\n]++")
-_TERSE = re.compile(r"[0-9]{1,9}+")
+_TERSE = re.compile(r"\[([0-9]{1,9}+)\]\s{0,4}+[:=]?+\s{0,4}+([0-9]{1,9}+)[\s,;]*+")
 _ROUND = re.compile(r"(?:```+(?:json)?)?+|```+", re.IGNORECASE)
 
 
@@ -42,16 +41,16 @@ class GroupScores(PromptBase):
 
     With ``reasoning``, the model reasons in ``<reason>`` first and answers in ``<answer>``.
 
-    ``terse``, for models that learn from it: no rubric, and the scores alone in the passages' order, ``7 0 10``, some two
-    tokens a passage where JSON takes eight. Too few or too many of them are a repair: which is whose is a guess then.
-    ``query_each`` repeats the query after every passage.
+    ``terse``, for models that learn from it: no rubric, and a reply without quotes and commas, ``[1] 7 [2] 0 [3] 10``.
+    ``query_last`` names the query after the passages alone, as :class:`~shortlist.text.pointwise.PointwiseRating` does: a
+    causal model that has read it before them copies it, and what the passages have to do with it is lost.
     """
 
     kind: ClassVar[str] = "group-scores"
     passage_tokens: int = 512
     reasoning: bool = False
     terse: bool = False
-    query_each: bool = False
+    query_last: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -60,22 +59,19 @@ class GroupScores(PromptBase):
 
     def render(self, slate: Slate, /) -> Messages:
         """The query, the passages, the rubric, and the form of the reply."""
+        before = "" if self.query_last else asked(slate.query)
         if self.terse:
-            told = f"Score {len(slate)} passages from 0 to {TOP}. Reply with {len(slate)} integers, in their order."
-            before = "" if self.query_each else asked(slate.query)
-            return conversation("You grade passages.", told, before, self._listed(slate), before)
+            told = f"Score {len(slate)} passages from 0 to {TOP}. Reply with each one's number and its score: [number] score"
+            return conversation("You grade passages.", told, before, listed(slate), asked(slate.query))
         return conversation(
             "You grade passages by how well they serve a query; usefulness comes first, relevance second.",
-            asked(slate.query),
+            before,
             f"Here are {len(slate)} passages, each with its number in brackets.",
-            self._listed(slate),
+            listed(slate),
             asked(slate.query),
             _RUBRIC,
             _FORM_REASONED if self.reasoning else _FORM,
         )
-
-    def _listed(self, slate: Slate) -> str:
-        return listed(slate, query_each=self.query_each)
 
     def parse(self, text: str, slate: Slate, /) -> ScoredJudgement:
         """Scores from 0 to 10; every pair that can be read counts, whatever its neighbours are."""
@@ -87,7 +83,8 @@ class GroupScores(PromptBase):
     def write(self, judgement: ScoredJudgement, /) -> str:
         """A well-formed reply with the judgement's scores, the missing ones left out."""
         if self.terse:
-            return " ".join(_plain(score) for score in judgement.scores if not math.isnan(score))
+            told = (f"{identifier(i)} {_plain(s)}" for i, s in enumerate(judgement.scores) if not math.isnan(s))
+            return " ".join(told)
         pairs = (f'"{identifier(i)}": {_plain(s)}' for i, s in enumerate(judgement.scores) if not math.isnan(s))
         scores = f"{{{', '.join(pairs)}}}"
         if not self.reasoning:
@@ -134,11 +131,11 @@ def _integers(n: int) -> tuple[Part, ...]:
 
 
 def _terse(n: int) -> tuple[Part, ...]:
-    """``7 0 10`` with any integers; nothing for nothing."""
+    """``[1] 7 [2] 0`` with any integers; nothing for nothing."""
     integers = tuple(str(score) for score in range(TOP + 1))
     parts: list[Part] = []
     for i in range(n):
-        parts += [*([Said(" ")] if i else []), OneOf(identifier(i), integers)]
+        parts += [Said(f"{' ' if i else ''}{identifier(i)} "), OneOf(identifier(i), integers)]
     return tuple(parts)
 
 
@@ -165,18 +162,17 @@ def read_scores(reply: Reply, n: int) -> ScoredJudgement:
 
 
 def _read_terse(reply: Reply, n: int) -> ScoredJudgement:
-    """The scores of a reply such as ``7 0 10``, the first for the first passage; commas and lines will do for spaces."""
+    """The scores of a reply such as ``[1] 7 [2] 0``; colons, commas and lines between them will do."""
     if n == 0:
         return ScoredJudgement.of((), status=Status.OK, reasoning=reply.reasoning)
-    words = [] if reply.answer is None else _GAP.split(reply.answer.strip(" \n,;"))
-    if reply.answer is None or not all(_TERSE.fullmatch(word) for word in words):
-        told = (*reply.problems, "no line of scores in the reply")
-        return ScoredJudgement.of([None] * n, status=Status.FAILED, reasoning=reply.reasoning, problems=told)
-    scores, wrong = _scores(((str(i + 1), word) for i, word in enumerate(words)), n)
-    problems = (*reply.problems, *wrong, *(() if " ".join(words) == reply.answer else (NOT_ASKED,)))
+    pairs = [] if reply.answer is None else _TERSE.findall(reply.answer)
+    scores, wrong = _scores(pairs, n)
+    asked = reply.answer == " ".join(f"[{digits}] {value}" for digits, value in pairs)
+    problems = (*reply.problems, *wrong, *(() if asked else (NOT_ASKED,)))
     missing = [i for i, score in enumerate(scores) if score is None]
-    status = status_of(problems, missing)
-    return ScoredJudgement.of(scores, status=status, reasoning=reply.reasoning, problems=problems + missed(missing, n))
+    status = Status.FAILED if len(missing) == n else status_of(problems, missing)
+    told = problems if status is Status.FAILED else problems + missed(missing, n)
+    return ScoredJudgement.of(scores, status=status, reasoning=reply.reasoning, problems=told)
 
 
 def _pairs(answer: str) -> tuple[list[tuple[str, str]], tuple[str, ...]]:

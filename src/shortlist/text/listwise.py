@@ -24,21 +24,21 @@ _SCORED = "A passage's first-stage score says how well its words match the query
 class Listwise(PromptBase):
     """Asks for the whole order, best first: ``[2] > [1] > [3]``; no reasoning (a model may think all the same).
 
-    ``query_each`` repeats the query after every passage.
+    ``query_last`` names the query after the passages alone, for models that learn.
     """
 
     kind: ClassVar[str] = "listwise"
     passage_tokens: int = 128
     first_stage_scores: bool = False
-    query_each: bool = False
+    query_last: bool = False
 
     def render(self, slate: Slate, /) -> Messages:
         """The query, the passages, the query again, and the form of the reply."""
         return conversation(
             "You rank passages by how well they answer a query.",
-            asked(slate.query),
+            "" if self.query_last else asked(slate.query),
             f"Here are {len(slate)} passages, each with its number in brackets.",
-            listed(slate, scores=self.first_stage_scores, query_each=self.query_each),
+            listed(slate, scores=self.first_stage_scores),
             asked(slate.query),
             _SCORED if self.first_stage_scores else "",
             f"Rank all {len(slate)} passages by relevance to the query, most relevant first. Reply with the {len(slate)} "

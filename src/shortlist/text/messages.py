@@ -47,16 +47,10 @@ def shown(document: Document) -> str:
     return fence(document.full_text)
 
 
-def listed(
-    slate: Slate, name: Callable[[int], str] = identifier, *, scores: bool = False, query_each: bool = False
-) -> str:
-    """The passages, one a line, each after its name; with first-stage scores where asked for and known.
-
-    ``query_each``: the query on a line of its own after every passage, so that a causal model reads it with each in mind.
-    """
-    query = f"\n{asked(slate.query)}" if query_each else ""
+def listed(slate: Slate, name: Callable[[int], str] = identifier, *, scores: bool = False) -> str:
+    """The passages, one a line, each after its name; with first-stage scores where asked for and known."""
     return "\n".join(
-        f"{name(i)} {_score(candidate) if scores else ''}{shown(candidate.document)}{query}"
+        f"{name(i)} {_score(candidate) if scores else ''}{shown(candidate.document)}"
         for i, candidate in enumerate(slate.candidates)
     )
 

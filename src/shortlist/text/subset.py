@@ -22,19 +22,18 @@ class Subset(PromptBase):
     """Asks for the passages that suffice to answer, most useful first: ``[3], [1]``, or ``None``.
 
     The judgement's ``cutoff`` is how many were named. The others follow in the slate's order: they were judged not to
-    be needed, so they are not ``missing``. ``query_each`` repeats the query after every passage.
+    be needed, so they are not ``missing``.
     """
 
     kind: ClassVar[str] = "subset"
     passage_tokens: int = 192
-    query_each: bool = False
 
     def render(self, slate: Slate, /) -> Messages:
         """The passages, then the query and the form of the reply."""
         return conversation(
             "You choose the passages that are needed to answer a query.",
             f"Here are {len(slate)} passages, each with its number in brackets.",
-            listed(slate, query_each=self.query_each),
+            listed(slate),
             asked(slate.query),
             "Name the passages that together suffice to answer the query, most useful first, and stop as soon as they "
             "do. Reply with their numbers only, like this: [number], [number], or with None if no passage helps.",

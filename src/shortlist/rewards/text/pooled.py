@@ -6,7 +6,11 @@ its relevant ones among them; a pool without any cannot be scored.
 
 What a score is ranked among is ``ranks``: ``"rollout"`` as published, all scores of the pool, so that a level depends on
 how many replies there are of each passage and five replies of one good passage push the next down to rank 6; or
-``"document"`` (the default), the mean scores of the *other* passages, which does not. Equal scores share the best rank.
+``"document"`` (the default), the mean scores of the *other* passages, which does not.
+
+Ties count against the reply (``ties="worst"``, the default): a relevant passage stands below the others that have its score,
+and another that has a relevant one's score stands above it. As published (``"best"``) equal scores share the best rank: one
+score for all passages then earns more than any honest order, and a policy under training finds that within ten steps.
 """
 
 from __future__ import annotations
@@ -24,14 +28,16 @@ from shortlist.rewards.text.heights import scores
 from shortlist.text.pointwise import TOP
 
 Ranks: TypeAlias = Literal["document", "rollout"]
+Ties: TypeAlias = Literal["worst", "best"]
 _RANKS: Final = ("document", "rollout")
+_TIES: Final = ("worst", "best")
 
 
 @dataclass(frozen=True)
 class PooledRank:
     """ERank's reward: of a relevant passage ``1 / rank``; of another -1 above all relevant ones, -1/2 above some.
 
-    Below (or level with) all relevant ones a passage earns ``(1 - ((score - teacher) / top)**2) / 2``. The teacher's score
+    Below all relevant ones a passage earns ``(1 - ((score - teacher) / top)**2) / 2``. The teacher's score
     is the target's, else the lesson's, on the policy's scale of 0 to ``top``; 0 for a passage that it did not score. A reply
     that does not count earns ``unformatted``, below all else. A slate of several passages earns their mean. In
     ``[unformatted, 1]``. Relevant is a grade of ``rel`` or more.
@@ -42,13 +48,14 @@ class PooledRank:
     unformatted: float = -1.5
     _: KW_ONLY
     ranks: Ranks = "document"
+    ties: Ties = "worst"
     rel: float = 1.0
     top: float = float(TOP)
     strict: bool = True
     name: str = "pooled-rank"
 
     def __post_init__(self) -> None:
-        _check(self.ranks, self.rel, self.top)
+        _check(self.ranks, self.rel, self.top, self.ties)
         if not -100 <= self.unformatted <= -1:
             raise InvalidInput(f"unformatted is {self.unformatted}; give a level of at most -1")
 
@@ -69,8 +76,8 @@ class PooledRank:
         if entry.score is None:
             return self.unformatted
         if entry.relevant:
-            return 1 / pool.rank(entry, self.ranks)
-        above = [entry.score > other for other in pool.rivals(entry, self.ranks, relevant=True)]
+            return 1 / pool.rank(entry, self.ranks, self.ties)
+        above = pool.above_relevant(entry, self.ranks, self.ties)
         if any(above):
             return -1.0 if all(above) else -0.5
         return (1 - _square(entry.score, _on_scale(entry.teacher or 0.0, self.top), self.top)) / 2
@@ -87,12 +94,13 @@ class PooledNDCG:
 
     _: KW_ONLY
     ranks: Ranks = "document"
+    ties: Ties = "worst"
     rel: float = 1.0
     strict: bool = True
     name: str = "pooled-ndcg"
 
     def __post_init__(self) -> None:
-        _check(self.ranks, self.rel, 1.0)
+        _check(self.ranks, self.rel, 1.0, self.ties)
 
     @property
     def bounds(self) -> tuple[float, float]:
@@ -113,10 +121,10 @@ class PooledNDCG:
     def _one(self, pool: _Pool, entry: _Entry, ideal: float) -> float:
         if entry.score is None:
             return -1.0
-        gain = _discount(pool.rank(entry, self.ranks)) / ideal
+        gain = _discount(pool.rank(entry, self.ranks, self.ties)) / ideal
         if entry.relevant:
             return gain
-        return -gain if any(entry.score > other for other in pool.rivals(entry, self.ranks, relevant=True)) else 0.0
+        return -gain if any(pool.above_relevant(entry, self.ranks, self.ties)) else 0.0
 
 
 @dataclass(frozen=True)
@@ -187,19 +195,27 @@ class _Pool:
             told.setdefault(entry.place, []).append(entry)
         return list(told.items())
 
-    def rivals(self, entry: _Entry, ranks: Ranks, *, relevant: bool = False) -> list[float]:
-        """The scores that an entry is ranked among; those of relevant passages only, if so asked."""
+    def rivals(self, entry: _Entry, ranks: Ranks, *, relevant: bool) -> list[float]:
+        """The scores of relevant passages, or of the others, that an entry is ranked among."""
         if ranks == "document":
             return [
                 mean
                 for docid, mean in self.means.items()
-                if docid != entry.docid and (not relevant or docid in self.relevant)
+                if docid != entry.docid and (docid in self.relevant) is relevant
             ]
-        return [e.score for e in self.entries if e.score is not None and (not relevant or e.relevant)]
+        return [e.score for e in self.entries if e.score is not None and e.relevant is relevant]
 
-    def rank(self, entry: _Entry, ranks: Ranks) -> int:
-        """From 1; equal scores share the best rank."""
-        return 1 + sum(other > (entry.score or 0.0) for other in self.rivals(entry, ranks))
+    def rank(self, entry: _Entry, ranks: Ranks, ties: Ties) -> int:
+        """From 1. Equal scores share the best rank, or stand below the passages that are not relevant."""
+        score, others = entry.score or 0.0, self.rivals(entry, ranks, relevant=False)
+        above = sum(other > score for other in (*others, *self.rivals(entry, ranks, relevant=True)))
+        return 1 + above + (sum(other == score for other in others) if ties == "worst" else 0)
+
+    def above_relevant(self, entry: _Entry, ranks: Ranks, ties: Ties) -> list[bool]:
+        """For each relevant passage's score, whether an entry that is not relevant stands above it."""
+        score = entry.score or 0.0
+        relevant = self.rivals(entry, ranks, relevant=True)
+        return [score > other or (ties == "worst" and score == other) for other in relevant]
 
     def count(self, ranks: Ranks) -> int:
         """How many relevant things an ideal ranking begins with."""
@@ -248,9 +264,11 @@ def _discount(rank: int) -> float:
     return 1 / math.log2(rank + 1)
 
 
-def _check(ranks: str, rel: float, top: float) -> None:
+def _check(ranks: str, rel: float, top: float, ties: str = "worst") -> None:
     if ranks not in _RANKS:
         raise UnknownName("ranks", ranks, _RANKS)
+    if ties not in _TIES:
+        raise UnknownName("ties", ties, _TIES)
     check_rel(rel)
     if not (top >= 1e-3 and math.isfinite(top)):
         raise InvalidInput(f"top is {top}; give the highest score of the scale, a number from 0.001")

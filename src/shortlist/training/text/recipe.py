@@ -52,11 +52,10 @@ class PromptRecipe:
     reasoning: bool | None = say(None, "think before answering, where the prompt can")
     first_stage_scores: bool | None = say(None, "show first-stage scores, where the prompt can")
     scoring: str | None = say(None, "pointwise-rating: expected or product")
-    query_last: bool | None = say(None, "pointwise-rating: the query after the passage; small models learn faster so")
-    query_each: bool | None = say(
-        None, "prompts of several passages: the query after each of them, for the same reason"
+    query_last: bool | None = say(
+        None, "the query after the passages alone, where the prompt can: small models learn so"
     )
-    terse: bool | None = say(None, "group-scores: few words asked, the scores alone in reply, as 7 0 10")
+    terse: bool | None = say(None, "group-scores: few words asked, few in reply, as [1] 7 [2] 0")
     reply_tokens: int | None = say(None, "tokens of a reply; null: what the prompt allows", least=1)
 
 
