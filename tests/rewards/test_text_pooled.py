@@ -9,7 +9,15 @@ from text_doubles import RATING, SETWISE, failed, group, lesson, level, orders, 
 
 from shortlist.data.lessons import Target
 from shortlist.errors import InvalidInput, UnknownName
-from shortlist.rewards.text import ExactLabel, Exclusion, PooledNDCG, PooledRank, Reply, TeacherError
+from shortlist.rewards.text import (
+    CounterfactualNDCG,
+    ExactLabel,
+    Exclusion,
+    PooledNDCG,
+    PooledRank,
+    Reply,
+    TeacherError,
+)
 from shortlist.testing.text_rewards import check_text_reward
 from shortlist.types import Status
 
@@ -229,3 +237,33 @@ def test_one_score_for_all_is_no_ranking(reward):
 def test_an_unknown_rule_of_ties_is_an_error():
     with pytest.raises(UnknownName, match="ties"):
         PooledRank(ties="mean")
+
+
+# ------------------------------------------------------------------------------------------------ counterfactual
+
+
+def test_counterfactual_ndcg_by_hand():
+    """Means: r (grade 2) 6, p (grade 1) 4, x 1. A reply stands in for its passage's mean; the ideal is 2 + 1 / log2(3)."""
+    ideal = 2 + 1 / math.log2(3)
+    batch = [*point("r", 9, 3), *point("p", 1, 7), *point("x", 0, 2)]
+    above, below, tied = CounterfactualNDCG().score(batch)[:2], CounterfactualNDCG().score(batch)[2:4], None
+    assert above == pytest.approx([1.0, (1 + 2 / math.log2(3)) / ideal])  # r at 9 is first; at 3 behind p
+    assert below == pytest.approx([(2 + (1 / math.log2(3) + 1 / 2) / 2) / ideal, (1 + 2 / math.log2(3)) / ideal])
+    tied = CounterfactualNDCG().score(batch)[4:]
+    assert tied == pytest.approx([1.0, 1.0])  # x stays last, whatever it says
+
+
+def test_counterfactual_ndcg_pays_for_what_a_score_changes():
+    """A passage of no relevance far below has no reason to go lower; one score for all earns less than an order."""
+    same = CounterfactualNDCG().score([*point("r", 8, 8), *point("x", 0, 4)])
+    assert same[2] == same[3] == 1.0
+    flat = CounterfactualNDCG().score([*point("r", 0, 9), *point("x", 0), *point("y", 0)])
+    assert flat[1] > flat[0]
+
+
+def test_counterfactual_ndcg_at_its_edges():
+    assert CounterfactualNDCG().score(point("x", 5)) == [None]  # nothing relevant
+    assert CounterfactualNDCG().score([says(RATING, "no idea", lesson("p", GRADES))]) == [0.0]
+    with pytest.raises(InvalidInput, match="k is 0"):
+        CounterfactualNDCG(k=0)
+    check_text_reward(CounterfactualNDCG(), [*point("p", 1, 7), *point("x", 3)], alone=False)

@@ -8,7 +8,7 @@ from shortlist.rewards.text.format import GroupRankFormat, RearankFormat, Reason
 from shortlist.rewards.text.judge import Judge, JudgePrompt
 from shortlist.rewards.text.label import ExactLabel, Exclusion
 from shortlist.rewards.text.measures import BertScore, Similarity, Words
-from shortlist.rewards.text.pooled import PooledNDCG, PooledRank, TeacherError
+from shortlist.rewards.text.pooled import CounterfactualNDCG, PooledNDCG, PooledRank, TeacherError
 from shortlist.rewards.text.ranking import NDCG, Alignment, RankOverlap, Recall, RelativeNDCG
 from shortlist.rewards.text.registry import REWARDS, Tools, make_reward, make_weighted, needs
 
@@ -18,6 +18,7 @@ __all__ = [
     "Alignment",
     "AnswerReward",
     "BertScore",
+    "CounterfactualNDCG",
     "ExactLabel",
     "Exclusion",
     "GroupRankFormat",

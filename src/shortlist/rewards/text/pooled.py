@@ -22,6 +22,7 @@ from typing import Final, Literal, TypeAlias
 
 from shortlist.data.lessons import Lesson
 from shortlist.errors import InvalidInput, UnknownName
+from shortlist.metrics.ranking import ndcg_ties
 from shortlist.rewards.text.base import Reply, readable
 from shortlist.rewards.text.gold import check_rel
 from shortlist.rewards.text.heights import scores
@@ -128,6 +129,50 @@ class PooledNDCG:
 
 
 @dataclass(frozen=True)
+class CounterfactualNDCG:
+    """nDCG@k of the whole pool if this reply's score stood in place of its passage's mean score: in [0, 1].
+
+    What a reply is credited with is so what it changes: a passage far from any of another grade earns the same whatever its
+    score, and one that crosses a better passage loses what the better one gains by crossing back. The rewards above give every
+    passage that is not relevant a reason to score low, nine in ten of them, and nothing weighs against a policy that scores
+    everything low. A reply that does not count earns 0; ties count by their mean over all orders. Use it without dividing
+    by the deviation (``loss.advantage=mean`` or ``leave_one_out``), which would make all changes equally large.
+
+    The counterfactual credit of multi-agent learning (COMA, arXiv 1705.08926) with the passages of a pool for agents.
+    """
+
+    k: int = 10
+    _: KW_ONLY
+    strict: bool = True
+    name: str = "counterfactual-ndcg"
+
+    def __post_init__(self) -> None:
+        if type(self.k) is not int or self.k < 1:
+            raise InvalidInput(f"k is {self.k}; give a whole number from 1")
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """From nothing relevant in the first ``k`` to the ideal order."""
+        return 0.0, 1.0
+
+    def score(self, replies: Sequence[Reply], /) -> list[float | None]:
+        """One level a reply; ``None``: its pool holds nothing relevant."""
+        levels: list[float | None] = [None] * len(replies)
+        for pool in _pools(replies, 0.0, strict=self.strict):
+            if not any(entry.grade > 0 for entry in pool.entries):
+                continue
+            for place, told in pool.by_reply():
+                levels[place] = math.fsum(self._one(pool, entry) for entry in told) / len(told)
+        return levels
+
+    def _one(self, pool: _Pool, entry: _Entry) -> float:
+        if entry.score is None:
+            return 0.0
+        scores = {**dict.fromkeys(pool.grades, 0.0), **pool.means, entry.docid: entry.score}
+        return ndcg_ties([scores[docid] for docid in pool.grades], list(pool.grades.values()), self.k)
+
+
+@dataclass(frozen=True)
 class TeacherError:
     """``1 - mean(((score - teacher) / top)**2)`` over the passages that the teacher scored: in [0, 1].
 
@@ -172,6 +217,7 @@ class _Entry:
     place: int
     docid: str
     score: float | None
+    grade: float
     relevant: bool
     teacher: float | None
 
@@ -182,6 +228,7 @@ class _Pool:
     def __init__(self, entries: Sequence[_Entry]) -> None:
         self.entries = entries
         self.relevant = {entry.docid for entry in entries if entry.relevant}
+        self.grades = {entry.docid: entry.grade for entry in entries}
         known: dict[str, list[float]] = {}
         for entry in entries:
             if entry.score is not None:
@@ -235,7 +282,7 @@ def _entries(place: int, reply: Reply, rel: float, *, strict: bool) -> list[_Ent
     lesson, told = reply.lesson, scores(reply)
     counts = readable(reply.verdict, strict=strict)
     return [
-        _Entry(place, docid, score if counts and math.isfinite(score) else None, grade >= rel, teacher)
+        _Entry(place, docid, score if counts and math.isfinite(score) else None, grade, grade >= rel, teacher)
         for docid, score, grade, teacher in zip(lesson.ids, told, lesson.gains, _teacher(lesson), strict=True)
     ]
 

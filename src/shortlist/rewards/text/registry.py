@@ -16,7 +16,7 @@ from shortlist.rewards.text.format import GroupRankFormat, RearankFormat, Reason
 from shortlist.rewards.text.judge import Judge, JudgePrompt
 from shortlist.rewards.text.label import ExactLabel, Exclusion
 from shortlist.rewards.text.measures import BertScore, Similarity, Words
-from shortlist.rewards.text.pooled import PooledNDCG, PooledRank, TeacherError
+from shortlist.rewards.text.pooled import CounterfactualNDCG, PooledNDCG, PooledRank, TeacherError
 from shortlist.rewards.text.ranking import NDCG, Alignment, RankOverlap, Recall, RelativeNDCG
 
 
@@ -74,6 +74,7 @@ REWARDS: Final[Mapping[str, Callable[..., TextReward]]] = {
     "reply-cost": ReplyCost,
     "pooled-rank": PooledRank,
     "pooled-ndcg": PooledNDCG,
+    "counterfactual-ndcg": CounterfactualNDCG,
     "teacher-error": TeacherError,
     "exact-label": ExactLabel,
     "exclusion": Exclusion,
