@@ -153,6 +153,27 @@ def test_only_the_top_layers_move(qwen, tmp_path):
     assert all(name.startswith(("model.layers.1.", "model.norm")) for name in moved)
 
 
+def test_layers_that_are_not_kept_are_gone_for_good(qwen, tmp_path):
+    train(tmp_path / "run", recipe(qwen, "sft", llm__keep_layers=1))
+    checkpoint = tmp_path / "run" / "checkpoints" / "last"
+    assert json.loads((checkpoint / "config.json").read_text())["num_hidden_layers"] == 1
+    open_reranker(str(checkpoint))
+    train(tmp_path / "more", recipe(checkpoint, "sft", llm__keep_layers=1))  # as many as there are: all of them
+    with pytest.raises(InvalidInput, match=r"keep_layers is 3; the model has 2"):
+        train(tmp_path / "odd", recipe(qwen, "sft", llm__keep_layers=3))
+
+
+def test_a_rater_with_the_query_last_serves_with_shared_beginnings(qwen, tmp_path):
+    told = recipe(
+        qwen, "sft", prompt__kind="pointwise-rating", prompt__query_last=True, serve="read=labels", **MIXED_IF["sft"]
+    )
+    train(tmp_path / "run", told)
+    saved = json.loads((tmp_path / "run" / "checkpoints" / "last" / "reranker_config.json").read_text())
+    assert saved["options"]["reuse_prefix"] == "true"
+    assert saved["options"]["read"] == "labels"
+    assert saved["prompt"]["query_last"] is True
+
+
 def test_half_precision_trains_and_samples_in_full(qwen, tmp_path):
     train(tmp_path / "run", recipe(qwen, "grpo", **MIXED_IF["grpo"], llm__autocast="bfloat16"))
     assert curve(tmp_path / "run")[-1]["norm"] > 0

@@ -19,7 +19,7 @@ Rewards (a reader, a judge), dev measurements, loading and waiting between nodes
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +111,8 @@ class Plan:
 def make_plan(recipe: TextRecipe, load: Load, hardware: Hardware) -> Plan:
     """The plan of a recipe; raises :class:`InvalidInput` for a model whose shape is not known."""
     shape = shape_of(recipe.model)
+    if recipe.llm.keep_layers is not None:
+        shape = replace(shape, layers=min(recipe.llm.keep_layers, shape.layers))
     trained = _trained(recipe, shape)
     steps = recipe.steps(load.lessons)
     tokens = _tokens(recipe, load, steps)
