@@ -148,9 +148,21 @@ def _plain(score: float) -> str:
 
 def read_scores(reply: Reply, n: int) -> ScoredJudgement:
     """The scores in a reply. A repeated passage keeps its first score; what lies outside 0 to 10 is clamped."""
+    return _judged(reply, n, *(([], ()) if reply.answer is None else _pairs(reply.answer)))
+
+
+def _read_terse(reply: Reply, n: int) -> ScoredJudgement:
+    """The scores of a reply such as ``[1] 7 [2] 0``; colons, commas and lines between them will do."""
+    answer = reply.answer or ""
+    pairs = _TERSE.findall(answer)
+    asked = answer == " ".join(f"[{digits}] {value}" for digits, value in pairs)
+    return _judged(reply, n, pairs, () if asked else (NOT_ASKED,))
+
+
+def _judged(reply: Reply, n: int, pairs: list[tuple[str, str]], problems: tuple[str, ...]) -> ScoredJudgement:
+    """What (identifier, value) pairs say of ``n`` passages."""
     if n == 0:
         return ScoredJudgement.of((), status=Status.OK, reasoning=reply.reasoning)
-    pairs, problems = ([], ()) if reply.answer is None else _pairs(reply.answer)
     scores, wrong = _scores(pairs, n)
     problems = (*reply.problems, *problems, *wrong)
     missing = [i for i, score in enumerate(scores) if score is None]
@@ -159,20 +171,6 @@ def read_scores(reply: Reply, n: int) -> ScoredJudgement:
         return ScoredJudgement.of(scores, status=Status.FAILED, reasoning=reply.reasoning, problems=told)
     status = status_of(problems, missing)
     return ScoredJudgement.of(scores, status=status, reasoning=reply.reasoning, problems=problems + missed(missing, n))
-
-
-def _read_terse(reply: Reply, n: int) -> ScoredJudgement:
-    """The scores of a reply such as ``[1] 7 [2] 0``; colons, commas and lines between them will do."""
-    if n == 0:
-        return ScoredJudgement.of((), status=Status.OK, reasoning=reply.reasoning)
-    pairs = [] if reply.answer is None else _TERSE.findall(reply.answer)
-    scores, wrong = _scores(pairs, n)
-    asked = reply.answer == " ".join(f"[{digits}] {value}" for digits, value in pairs)
-    problems = (*reply.problems, *wrong, *(() if asked else (NOT_ASKED,)))
-    missing = [i for i, score in enumerate(scores) if score is None]
-    status = Status.FAILED if len(missing) == n else status_of(problems, missing)
-    told = problems if status is Status.FAILED else problems + missed(missing, n)
-    return ScoredJudgement.of(scores, status=status, reasoning=reply.reasoning, problems=told)
 
 
 def _pairs(answer: str) -> tuple[list[tuple[str, str]], tuple[str, ...]]:
