@@ -42,8 +42,7 @@ class GroupScores(PromptBase):
     With ``reasoning``, the model reasons in ``<reason>`` first and answers in ``<answer>``.
 
     ``terse``, for models that learn from it: no rubric, and a reply without quotes and commas, ``[1] 7 [2] 0 [3] 10``.
-    ``query_last`` names the query after the passages alone, as :class:`~shortlist.text.pointwise.PointwiseRating` does: a
-    causal model that has read it before them copies it, and what the passages have to do with it is lost.
+    ``query_last`` names the query after the passages alone, as :class:`~shortlist.text.pointwise.PointwiseRating` does.
     """
 
     kind: ClassVar[str] = "group-scores"
