@@ -1,6 +1,7 @@
 """Rewards of pointwise scores among all scores of a query, and of one choice."""
 
 import dataclasses
+import itertools
 import math
 
 import pytest
@@ -9,6 +10,7 @@ from text_doubles import RATING, SETWISE, failed, group, lesson, level, orders, 
 
 from shortlist.data.lessons import Target
 from shortlist.errors import InvalidInput, UnknownName
+from shortlist.metrics.ranking import ndcg_ties
 from shortlist.rewards.text import (
     CounterfactualNDCG,
     ExactLabel,
@@ -243,14 +245,36 @@ def test_an_unknown_rule_of_ties_is_an_error():
 
 
 def test_counterfactual_ndcg_by_hand():
-    """Means: r (grade 2) 6, p (grade 1) 4, x 1. A reply stands in for its passage's mean; the ideal is 2 + 1 / log2(3)."""
+    """r has grade 2, p grade 1, x none; the ideal is 2 + 1 / log2(3)."""
     ideal = 2 + 1 / math.log2(3)
-    batch = [*point("r", 9, 3), *point("p", 1, 7), *point("x", 0, 2)]
-    above, below, tied = CounterfactualNDCG().score(batch)[:2], CounterfactualNDCG().score(batch)[2:4], None
-    assert above == pytest.approx([1.0, (1 + 2 / math.log2(3)) / ideal])  # r at 9 is first; at 3 behind p
-    assert below == pytest.approx([(2 + (1 / math.log2(3) + 1 / 2) / 2) / ideal, (1 + 2 / math.log2(3)) / ideal])
-    tied = CounterfactualNDCG().score(batch)[4:]
-    assert tied == pytest.approx([1.0, 1.0])  # x stays last, whatever it says
+    sure = CounterfactualNDCG().score([*point("r", 9, 3), *point("p", 5), *point("x", 1)])
+    assert sure[:2] == pytest.approx([1.0, (1 + 2 / math.log2(3)) / ideal])  # r at 9 is first; at 3 behind p
+    assert sure[3] == sure[2]  # p and x say one thing each: the same pools
+    level = CounterfactualNDCG().score([*point("r", 5), *point("p", 5), *point("x", 1)])
+    assert level[0] == pytest.approx(1.5 * (1 + 1 / math.log2(3)) / ideal)  # a tie, by its mean
+
+
+def test_counterfactual_ndcg_draws_the_others_by_their_weights():
+    """x stands above r in a quarter of what it draws, so r's reply of 5 is worth a mix of both."""
+    below = CounterfactualNDCG().score([*point("r", 5), *point("x", 3)])[0]
+    above = CounterfactualNDCG().score([*point("r", 5), *point("x", 8)])[0]
+    x = [dataclasses.replace(reply, weight=w) for reply, w in zip(point("x", 3, 8), (0.75, 0.25), strict=True)]
+    told = CounterfactualNDCG(draws=4000).score([*point("r", 5), *x])
+    assert told[0] == pytest.approx(0.75 * below + 0.25 * above, abs=0.02)
+    assert (told[1], told[2]) == pytest.approx((below, above))
+    never = [dataclasses.replace(reply, weight=w) for reply, w in zip(point("x", 3, 8), (1.0, 0.0), strict=True)]
+    assert CounterfactualNDCG().score([*point("r", 5), *never])[0] == below
+    assert told == CounterfactualNDCG(draws=4000).score([*point("r", 5), *x])  # the same for the same pool
+
+
+def test_counterfactual_ndcg_is_the_expected_ndcg():
+    """The mean over a passage's replies is the same for every passage: the nDCG that the policy may expect."""
+    batch = [*point("r", 9, 3, 5), *point("p", 1, 7, 5), *point("x", 0, 6, 5)]
+    told = CounterfactualNDCG(draws=4000).score(batch)
+    means = [sum(told[i : i + 3]) / 3 for i in (0, 3, 6)]
+    pools = itertools.product((9, 3, 5), (1, 7, 5), (0, 6, 5))
+    exact = sum(ndcg_ties(scores, (2, 1, 0), 10) for scores in pools) / 27
+    assert means == pytest.approx([exact] * 3, abs=0.01)
 
 
 def test_counterfactual_ndcg_pays_for_what_a_score_changes():

@@ -25,13 +25,15 @@ from shortlist.types import Status, Verdict
 class Reply:
     """A policy's reply to a lesson: its text, what the prompt's parser says of it, and its length in tokens.
 
-    Replies are a group if their ``lesson`` is one object.
+    Replies are a group if their ``lesson`` is one object. ``weight``: what it counts for among them, where all replies are
+    told instead of some drawn: how likely it is.
     """
 
     lesson: Lesson
     text: str
     verdict: Verdict
     tokens: int = 0
+    weight: float = 1.0
 
 
 class TextReward(Reward[Reply], Protocol):

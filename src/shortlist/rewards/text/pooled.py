@@ -20,14 +20,18 @@ from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import Final, Literal, TypeAlias
 
+import numpy as np
+import numpy.typing as npt
+
 from shortlist.data.lessons import Lesson
 from shortlist.errors import InvalidInput, UnknownName
-from shortlist.metrics.ranking import ndcg_ties
+from shortlist.metrics.ranking import linear_gains
 from shortlist.rewards.text.base import Reply, readable
 from shortlist.rewards.text.gold import check_rel
 from shortlist.rewards.text.heights import scores
 from shortlist.text.pointwise import TOP
 
+Floats: TypeAlias = npt.NDArray[np.float64]
 Ranks: TypeAlias = Literal["document", "rollout"]
 Ties: TypeAlias = Literal["worst", "best"]
 _RANKS: Final = ("document", "rollout")
@@ -130,25 +134,31 @@ class PooledNDCG:
 
 @dataclass(frozen=True)
 class CounterfactualNDCG:
-    """nDCG@k of the whole pool if this reply's score stood in place of its passage's mean score: in [0, 1].
+    """nDCG@k of the whole pool with this reply's score for its passage, in the mean over what the others draw: in [0, 1].
 
     What a reply is credited with is so what it changes: a passage far from any of another grade earns the same whatever its
     score, and one that crosses a better passage loses what the better one gains by crossing back. The rewards above give every
     passage that is not relevant a reason to score low, nine in ten of them, and nothing weighs against a policy that scores
-    everything low. A reply that does not count earns 0; ties count by their mean over all orders. Use it without dividing
-    by the deviation (``loss.advantage=mean`` or ``leave_one_out``), which would make all changes equally large.
+    everything low. A reply that does not count puts its passage last and earns 0; ties count by their mean over all orders.
+    Use it without dividing by the deviation (``loss.advantage=mean`` or ``leave_one_out``), which would make all changes
+    equally large.
 
-    The counterfactual credit of multi-agent learning (COMA, arXiv 1705.08926) with the passages of a pool for agents.
+    The others' scores are drawn ``draws`` times from their replies (by ``Reply.weight``), the same for all replies of a pool.
+    The mean of a passage's rewards over its own replies is then an estimate of the policy's expected nDCG, and its gradient
+    is that of the expected nDCG. The counterfactual credit of multi-agent learning (COMA, arXiv 1705.08926) with the passages
+    of a pool for agents.
     """
 
     k: int = 10
     _: KW_ONLY
+    draws: int = 64
     strict: bool = True
     name: str = "counterfactual-ndcg"
 
     def __post_init__(self) -> None:
-        if type(self.k) is not int or self.k < 1:
-            raise InvalidInput(f"k is {self.k}; give a whole number from 1")
+        for name, value in (("k", self.k), ("draws", self.draws)):
+            if type(value) is not int or value < 1:
+                raise InvalidInput(f"{name} is {value}; give a whole number from 1")
 
     @property
     def bounds(self) -> tuple[float, float]:
@@ -161,15 +171,35 @@ class CounterfactualNDCG:
         for pool in _pools(replies, 0.0, strict=self.strict):
             if not any(entry.grade > 0 for entry in pool.entries):
                 continue
+            worth = self._worth(pool)
             for place, told in pool.by_reply():
-                levels[place] = math.fsum(self._one(pool, entry) for entry in told) / len(told)
+                levels[place] = math.fsum(worth[entry.docid, entry.score] for entry in told) / len(told)
         return levels
 
-    def _one(self, pool: _Pool, entry: _Entry) -> float:
-        if entry.score is None:
-            return 0.0
-        scores = {**dict.fromkeys(pool.grades, 0.0), **pool.means, entry.docid: entry.score}
-        return ndcg_ties([scores[docid] for docid in pool.grades], list(pool.grades.values()), self.k)
+    def _worth(self, pool: _Pool) -> dict[tuple[str, float | None], float]:
+        """Of every passage and every score that a reply gives it."""
+        others = pool.draw(self.draws)
+        gains = np.array(linear_gains(pool.grades.values()))
+        discounts = 1 / np.log2(np.arange(2, 2 + min(self.k, len(gains))))
+        ideal = float((np.sort(gains)[::-1][: self.k] * discounts).sum())
+        worth: dict[tuple[str, float | None], float] = {}
+        for column, docid in enumerate(pool.grades):
+            told = {entry.score for entry in pool.entries if entry.docid == docid}
+            scores = sorted(score for score in told if score is not None)
+            pools = np.repeat(others[None], len(scores), axis=0)
+            pools[:, :, column] = np.array(scores)[:, None]
+            for score, level in zip(scores, _dcg(pools, gains, discounts).mean(axis=1), strict=True):
+                worth[docid, score] = float(level) / ideal
+            worth[docid, None] = 0.0
+        return worth
+
+
+def _dcg(scores: Floats, gains: Floats, discounts: Floats) -> Floats:
+    """DCG of scored passages (… × N), each tie by its mean over all orders: …"""
+    above = (scores[..., None, :] > scores[..., :, None]).sum(-1)
+    level = (scores[..., None, :] == scores[..., :, None]).sum(-1)
+    summed = np.concatenate([[0.0], np.cumsum(discounts), np.full(len(gains) - len(discounts), discounts.sum())])
+    return np.asarray(((summed[above + level] - summed[above]) / level * gains).sum(-1))
 
 
 @dataclass(frozen=True)
@@ -220,6 +250,7 @@ class _Entry:
     grade: float
     relevant: bool
     teacher: float | None
+    weight: float
 
 
 class _Pool:
@@ -229,11 +260,22 @@ class _Pool:
         self.entries = entries
         self.relevant = {entry.docid for entry in entries if entry.relevant}
         self.grades = {entry.docid: entry.grade for entry in entries}
-        known: dict[str, list[float]] = {}
+        known: dict[str, list[tuple[float, float]]] = {}
         for entry in entries:
             if entry.score is not None:
-                known.setdefault(entry.docid, []).append(entry.score)
-        self.means = {docid: math.fsum(each / len(told) for each in told) for docid, told in known.items()}
+                known.setdefault(entry.docid, []).append((entry.score, entry.weight))
+        self.means = {docid: _mean(told) for docid, told in known.items()}
+
+    def draw(self, count: int) -> Floats:
+        """Scores of all passages, drawn from their replies: count × passages; what does not count stands below all."""
+        generator = np.random.default_rng(0)  # the same pool draws the same, in whatever order it came
+        drawn: dict[str, Floats] = {}
+        for docid in sorted(self.grades):
+            told = sorted((-1.0 if e.score is None else e.score, e.weight) for e in self.entries if e.docid == docid)
+            scores, weights = np.array(told).T
+            shares = weights / weights.sum() if weights.sum() > 0 else None
+            drawn[docid] = generator.choice(scores, size=count, p=shares)
+        return np.stack([drawn[docid] for docid in self.grades], axis=1)
 
     def by_reply(self) -> list[tuple[int, list[_Entry]]]:
         """Each reply's place, and its entries."""
@@ -282,7 +324,9 @@ def _entries(place: int, reply: Reply, rel: float, *, strict: bool) -> list[_Ent
     lesson, told = reply.lesson, scores(reply)
     counts = readable(reply.verdict, strict=strict)
     return [
-        _Entry(place, docid, score if counts and math.isfinite(score) else None, grade, grade >= rel, teacher)
+        _Entry(
+            place, docid, score if counts and math.isfinite(score) else None, grade, grade >= rel, teacher, reply.weight
+        )
         for docid, score, grade, teacher in zip(lesson.ids, told, lesson.gains, _teacher(lesson), strict=True)
     ]
 
@@ -305,6 +349,14 @@ def _on_scale(teacher: float, top: float) -> float:
 
 def _square(score: float, teacher: float, top: float) -> float:
     return min(1.0, abs(score / top - teacher / top)) ** 2
+
+
+def _mean(told: Sequence[tuple[float, float]]) -> float:
+    """Of (score, weight) pairs; the plain mean where nothing has weight."""
+    whole = math.fsum(weight for _, weight in told)
+    if not whole:
+        return math.fsum(score / len(told) for score, _ in told)
+    return math.fsum(score * (weight / whole) for score, weight in told)
 
 
 def _discount(rank: int) -> float:

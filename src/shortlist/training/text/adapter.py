@@ -8,6 +8,7 @@ those of one prompt are packed). Some of these are private methods of TRL 1.16: 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,13 +19,13 @@ from trl import DPOConfig, DPOTrainer, GRPOConfig, GRPOTrainer, SFTConfig, SFTTr
 from trl.trainer.utils import add_fused_lm_head, split_tensor_dict
 
 from shortlist.backends.chat_tokens import ChatTokens
-from shortlist.training.text.advantages import advantages
+from shortlist.training.text.advantages import advantages, expected, with_surprise
 from shortlist.training.text.models import autocast, evaluating
 from shortlist.training.text.packed import packed_logps, target_logps
-from shortlist.training.text.sampling import Drawing, draw, seeds
+from shortlist.training.text.sampling import Drawing, draw, every, seeds
 
-Score = Callable[[Sequence[int], Sequence[str], Sequence[int]], Sequence[float | None]]
-"""Takes the places of lessons, replies and their lengths in tokens, of a whole step; gives what each is worth."""
+Score = Callable[[Sequence[int], Sequence[str], Sequence[int], Sequence[float]], Sequence[float | None]]
+"""Takes the places of lessons, replies, their lengths in tokens and weights, of a whole step; gives what each is worth."""
 
 
 class _InHalf:
@@ -75,7 +76,11 @@ class Chooser(_InHalf, DPOTrainer):  # type: ignore[misc, unused-ignore]
 
 @dataclass
 class Job:
-    """What reinforcement needs to know beyond TRL's arguments. ``first``: the steps taken before this process began."""
+    """What reinforcement needs to know beyond TRL's arguments. ``first``: the steps taken before this process began.
+
+    ``every``: the ids of all replies that a prompt has, which then stand in place of draws. ``entropy``: the weight of the
+    replies' entropy beside the reward.
+    """
 
     tokens: ChatTokens
     score: Score
@@ -88,6 +93,8 @@ class Job:
     packed: bool = True
     first: int = 0
     reference: Any = None
+    every: Sequence[Sequence[int]] = ()
+    entropy: float = 0.0
     drawn: int = field(default=0, init=False)
 
 
@@ -95,6 +102,8 @@ class Reinforcer(_InHalf, GRPOTrainer):  # type: ignore[misc, unused-ignore]
     """TRL's GRPO with our prompts, draws, rewards and advantages."""
 
     _buffered_inputs: Any
+    _logps: Sequence[float] = ()
+    """Of the replies drawn last, by this process; none where another engine drew."""
 
     def __init__(self, *, job: Job, **told: Any) -> None:
         self.job, self.precision = job, job.precision
@@ -118,7 +127,12 @@ class Reinforcer(_InHalf, GRPOTrainer):  # type: ignore[misc, unused-ignore]
         start = self.accelerator.process_index * len(prompt_ids)
         rows = seeds(self.job.seed, self.job.first + self.job.drawn + 1, range(start, start + len(prompt_ids)))
         with evaluating(model):
-            return draw(model, prompt_ids, rows, self.job.drawing)
+            if self.job.every:
+                found = every(model, prompt_ids, self.job.every, self.job.drawing)
+            else:
+                found = draw(model, prompt_ids, rows, self.job.drawing)
+        self._logps = [math.fsum(row) for row in found[1]]
+        return found
 
     def _prepare_inputs(self, generation_batch: Any) -> Any:
         """As TRL's, without the shuffle: a step's gradient is a sum, and replies of a prompt belong together."""
@@ -138,11 +152,17 @@ class Reinforcer(_InHalf, GRPOTrainer):  # type: ignore[misc, unused-ignore]
         places = gather_object([row["lesson"] for row in inputs])
         texts = gather_object([self.job.tokens.text(self._whole(ids)) for ids in completion_ids_list])
         lengths = gather_object([len(ids) for ids in completion_ids_list])
+        logps = gather_object(self._logps or [0.0] * len(lengths))
+        weights = [math.exp(logp) if self.job.every else 1.0 for logp in logps]
         told: list[Any] = [None]
         if self.accelerator.is_main_process:
-            told = [list(self.job.score(places, texts, lengths))]
+            told = [list(self.job.score(places, texts, lengths, weights))]
         rewards = broadcast_object_list(told)[0]
-        self._advantages = advantages(rewards, self.job.samples, self.job.advantage)
+        learnt = with_surprise(rewards, logps, self.job.entropy) if self.job.entropy else rewards
+        if self.job.every:
+            self._advantages = expected(learnt, weights, self.job.samples)
+        else:
+            self._advantages = advantages(learnt, self.job.samples, self.job.advantage)
         values = [float("nan") if reward is None else reward for reward in rewards]
         return torch.tensor(values, dtype=torch.float32, device=self.accelerator.device)[:, None]
 

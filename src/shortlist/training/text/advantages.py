@@ -60,6 +60,31 @@ def advantages(rewards: Sequence[float | None], group: int, form: str = "z_score
     return [float(value) for value in told]
 
 
+def expected(rewards: Sequence[float | None], weights: Sequence[float], group: int) -> list[float]:
+    """One advantage a reply where all replies of a prompt are told: ``n · p · (r − Σ p r)``, p its weight among its group's.
+
+    The mean over the n replies is then the exact gradient of the expected reward (all-action policy gradient, Sutton et
+    al. 2001), with no draw in it. What could not be scored has 0 and is left out of its group's mean.
+
+    >>> expected([1.0, 0.0], [0.75, 0.25], 2)
+    [0.375, -0.375]
+    """
+    if group < 1 or len(rewards) % group or len(weights) != len(rewards):
+        raise InvalidInput(f"{len(rewards)} rewards and {len(weights)} weights are no whole groups of {group}")
+    values_UG = np.array([np.nan if reward is None else reward for reward in rewards]).reshape(-1, group)
+    known_UG = ~np.isnan(values_UG)
+    shares_UG = np.where(known_UG, np.reshape(weights, (-1, group)), 0.0)
+    shares_UG = shares_UG / np.maximum(shares_UG.sum(axis=1, keepdims=True), np.finfo(float).tiny)
+    values_UG = np.where(known_UG, values_UG, 0.0)
+    told_UG = group * shares_UG * (values_UG - (shares_UG * values_UG).sum(axis=1, keepdims=True))
+    return [float(value) for value in (told_UG * known_UG).ravel()]
+
+
+def with_surprise(rewards: Sequence[float | None], logps: Sequence[float], weight: float) -> list[float | None]:
+    """Rewards with ``−weight · log p`` of each reply added: their mean is that of the rewards plus weighted entropy."""
+    return [None if reward is None else reward - weight * logp for reward, logp in zip(rewards, logps, strict=True)]
+
+
 def flat_share(rewards: Sequence[float | None], group: int) -> float:
     """The share of groups whose replies are all worth the same, and so teach nothing."""
     values = np.array([np.nan if reward is None else reward for reward in rewards], dtype=np.float64).reshape(-1, group)

@@ -20,6 +20,7 @@ from shortlist.text.base import PromptBase
 from shortlist.text.groupwise import GroupScores
 from shortlist.text.pointwise import TOP, PointwiseRating, PointwiseYesNo
 from shortlist.text.subset import Subset
+from shortlist.training.text.lesson_order import unit_of
 from shortlist.training.text.recipe import PromptRecipe, TextRecipe
 from shortlist.types import Slate, Status
 
@@ -142,21 +143,24 @@ def fitted_lessons(prompt: PromptBase, lessons: Iterable[Lesson]) -> list[Lesson
         return [lesson for lesson in lessons if len(lesson)]
     if prompt.slate_size != 1:
         raise InvalidInput(f"prompt {prompt.kind!r} takes slates of {prompt.slate_size}; it cannot be trained so far")
-    return [single for lesson in lessons for single in _singles(lesson)]
+    return [single for place, lesson in enumerate(lessons) for single in _singles(lesson, f"list {place}")]
 
 
-def _singles(lesson: Lesson) -> Iterable[Lesson]:
-    """One lesson a passage; grades stay those of the whole pool, which pooled rewards need."""
-    return [lesson] if len(lesson) == 1 else [lesson.part([place]) for place in range(len(lesson))]
+def _singles(lesson: Lesson, name: str) -> Iterable[Lesson]:
+    """One lesson a passage; grades stay those of the whole pool, which pooled rewards need, and each list is a pool."""
+    if len(lesson) == 1:
+        return [lesson]
+    named = dataclasses.replace(lesson, meta={"pool": name, **lesson.meta})
+    return [named.part([place]) for place in range(len(lesson))]
 
 
 def whole(lessons: Iterable[Lesson]) -> list[Lesson]:
-    """Lessons of one passage put together again by query, as requests to be ranked; the others as they are."""
+    """Lessons of one passage put together again by pool, as requests to be ranked; the others as they are."""
     pools: dict[str, list[Lesson]] = {}
     others: list[Lesson] = []
     for lesson in lessons:
         if len(lesson) == 1:
-            pools.setdefault(lesson.slate.query.id, []).append(lesson)
+            pools.setdefault(unit_of(lesson, 0), []).append(lesson)
         elif len(lesson):
             others.append(lesson)
     return others + [_pooled(pool) for pool in pools.values()]

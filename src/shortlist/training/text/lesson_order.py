@@ -53,8 +53,8 @@ def some(lessons: Sequence[Lesson], limit: int | None, seed: int) -> list[Lesson
 
 
 def unit_of(lesson: Lesson, place: int) -> str:
-    """What stays together: the single passages of a query, so that rewards which look at a whole query see it."""
-    return f"query {query_of(lesson)}" if len(lesson) == 1 else f"lesson {place}"
+    """What stays together: the single passages of a query's pool, so that rewards which look at a whole pool see it."""
+    return f"pool {query_of(lesson)} {lesson.meta.get('pool', '')}" if len(lesson) == 1 else f"lesson {place}"
 
 
 def places(units: Sequence[str], steps: int, size: int, seed: int) -> list[int]:

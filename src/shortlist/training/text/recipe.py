@@ -78,6 +78,10 @@ class SamplingRecipe:
     """How replies are drawn (GRPO, and DPO from own samples)."""
 
     samples: int = say(8, "replies drawn for each lesson", least=1)
+    every: bool = say(
+        default=False,
+        doc="grpo: every reply of a prompt that has few (pointwise-rating: 11) in place of draws, by its likelihood: no noise",
+    )
     temperature: float = say(1.0, "of the drawing, and of the log-probabilities that are trained", least=POSITIVE)
     top_p: float = say(1.0, "draw from the likeliest tokens that together have this share", least=POSITIVE, most=1)
     engine: Literal["transformers", "vllm"] = say("transformers", "who draws: this process, or vLLM beside it")
@@ -114,6 +118,7 @@ class LossRecipe:
         "dapo", "how tokens are weighed: by reply, over the step, by the longest reply that is allowed"
     )
     beta: float = say(0.0, "grpo: weight of the k3 distance from the model before training", least=0)
+    entropy: float = say(0.0, "grpo: weight of the entropy of replies, so that they stay diverse", least=0)
     clip: float = say(0.2, "grpo: a ratio is not rewarded for leaving 1 ± clip", least=POSITIVE)
     iterations: int = say(1, "grpo: passes over the replies of a step", least=1)
     dpo_beta: float = say(0.1, "dpo: weight of the reference", least=POSITIVE)
@@ -166,6 +171,10 @@ class TextRecipe(RecipeFields):
         draws = self.method == "grpo" or (self.method == "dpo" and self.loss.own_pairs)
         if draws and self.sampling.samples < 2:
             raise InvalidInput(f"sampling.samples is {self.sampling.samples}; replies are compared: give 2 or more")
+        if self.sampling.every and (
+            self.method != "grpo" or self.loss.advantage != "mean" or self.sampling.engine == "vllm"
+        ):
+            raise InvalidInput("sampling.every is for grpo with loss.advantage=mean and sampling.engine=transformers")
         rows = self.replies if self.method == "grpo" else self.optimiser.lessons
         if self.optimiser.micro < rows and rows % self.optimiser.micro:
             raise InvalidInput(f"optimiser.micro {self.optimiser.micro} does not divide the {rows} rows of a step")

@@ -15,8 +15,9 @@ import torch
 
 from shortlist.backends.torch_generation import left_padded, top_p
 from shortlist.backends.torch_models import cache_of, going_on
+from shortlist.errors import InvalidInput
 from shortlist.training.text.models import autocast
-from shortlist.training.text.packed import begin, without_beginning
+from shortlist.training.text.packed import begin, packed_logps, without_beginning
 
 _MOST_ROWS = 64
 """Replies drawn at a time; prompts of a group are never read twice for fewer."""
@@ -63,6 +64,40 @@ def draw(
         replies += drawn[0]
         logps += drawn[1]
     return replies, logps
+
+
+def every(
+    model: Any, prompts: Sequence[Sequence[int]], replies: Sequence[Sequence[int]], how: Drawing
+) -> tuple[list[list[int]], list[list[float]]]:
+    """All of a prompt's replies in place of draws: the ids a row and each token's log-probability, as of :func:`draw`.
+
+    ``prompts``: each as often in a row as there are ``replies``.
+    """
+    count, width = len(replies), max(map(len, replies))
+    if len(prompts) % count or any(prompts[i] != prompts[i - i % count] for i in range(len(prompts))):
+        raise InvalidInput(
+            f"{len(prompts)} rows are no whole groups of {count} replies; set sampling.samples to {count}"
+        )
+    told_BC, known_BC = right_padded(replies, how.padding, model.device)
+    logps: list[list[float]] = []
+    most = max(1, _MOST_ROWS // count) * count
+    for start in range(0, len(prompts), most):
+        ids_BP, seen_BP = left_padded(torch, prompts[start : start + most], how.padding, model.device)
+        times = len(ids_BP) // count
+        ids_BT = torch.cat([ids_BP, told_BC.repeat(times, 1)], dim=1)
+        mask_BT = torch.cat([seen_BP, known_BC.repeat(times, 1)], dim=1)
+        with torch.no_grad(), autocast(model.device, how.precision):
+            logps_BC, _ = packed_logps(model, ids_BT, mask_BT, width, temperature=how.temperature, share=how.share)
+        logps += [row[: len(replies[i % count])] for i, row in enumerate(logps_BC.tolist())]
+    return [list(replies[i % count]) for i in range(len(prompts))], logps
+
+
+def right_padded(rows: Sequence[Sequence[int]], padding: int, device: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    """Ids and mask (both B × T, int64), the rows flush left."""
+    width = max(len(row) for row in rows)
+    ids = [[*row, *[padding] * (width - len(row))] for row in rows]
+    mask = [[1] * len(row) + [0] * (width - len(row)) for row in rows]
+    return torch.tensor(ids, device=device), torch.tensor(mask, device=device)
 
 
 def _batches(runs: list[list[int]]) -> list[list[list[int]]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -16,7 +17,7 @@ from shortlist.rerankers.spec import read_options
 from shortlist.rewards.text import Reply, Tools, WeightedTextReward, make_weighted, needs, shaped
 from shortlist.rewards.text.base import Shape
 from shortlist.training.text.advantages import flat_share
-from shortlist.training.text.development import FORMAT, mean
+from shortlist.training.text.development import FORMAT
 from shortlist.training.text.forms import completion
 from shortlist.types import Judgement, Status, Verdict
 
@@ -86,16 +87,24 @@ class StepScorer:
     _dry: int = 0
     _seen: bool = False
 
-    def replies(self, places: Sequence[int], texts: Sequence[str], lengths: Sequence[int]) -> list[Reply]:
+    def replies(
+        self, places: Sequence[int], texts: Sequence[str], lengths: Sequence[int], weights: Sequence[float]
+    ) -> list[Reply]:
         """The texts, read by the prompt's own parser."""
         return [
-            Reply(self.lessons[place], text, self.prompt.parse(text, self.lessons[place].slate), length)
-            for place, text, length in zip(places, texts, lengths, strict=True)
+            Reply(self.lessons[place], text, self.prompt.parse(text, self.lessons[place].slate), length, weight)
+            for place, text, length, weight in zip(places, texts, lengths, weights, strict=True)
         ]
 
-    def __call__(self, places: Sequence[int], texts: Sequence[str], lengths: Sequence[int]) -> list[float | None]:
-        """What each is worth, in its shape; ``None`` where it cannot be scored."""
-        replies = self.replies(places, texts, lengths)
+    def __call__(
+        self,
+        places: Sequence[int],
+        texts: Sequence[str],
+        lengths: Sequence[int],
+        weights: Sequence[float] | None = None,
+    ) -> list[float | None]:
+        """What each is worth, in its shape; ``None`` where it cannot be scored. ``weights``: none where replies were drawn."""
+        replies = self.replies(places, texts, lengths, weights or [1.0] * len(texts))
         scored = self.reward().score_parts(replies)
         totals = [one.total for one in scored]
         self._seen |= any(total is not None for total in totals)
@@ -107,24 +116,42 @@ class StepScorer:
             )
         self.facts.clear()
         self.facts.update(self._told(replies, totals))
-        self.facts["parts"] = {name: mean(one.parts[name] for one in scored) for name in scored[0].parts}
+        shares = [reply.weight for reply in replies]
+        self.facts["parts"] = {n: weighted_mean([one.parts[n] for one in scored], shares) for n in scored[0].parts}
         return totals if self.shape is None else shaped(replies, _rounded(totals), self.shape)
 
     def _told(self, replies: Sequence[Reply], totals: Sequence[float | None]) -> dict[str, Any]:
         kept = [_kept(reply.verdict) for reply in replies]
         counts = Counter(k for k in kept if k is not None)
+        shares = [reply.weight for reply in replies]
+        told = len(replies) if set(shares) == {1.0} else len(replies) / self.samples  # likelihoods: 1 a lesson at most
         return {
-            "reward": mean(totals),
+            "reward": weighted_mean(totals, shares),
             "failed": sum(total is None for total in totals) / len(totals),
             "zero_variance": flat_share(totals, self.samples),
-            FORMAT: mean(float(reply.verdict.status is Status.OK) for reply in replies),
-            "length": mean(float(reply.tokens) for reply in replies),
-            **({"kept": mean(kept), "k": {str(k): counts[k] for k in sorted(counts)}} if counts else {}),
+            FORMAT: math.fsum(share for reply, share in zip(replies, shares, strict=True) if _well(reply)) / told,
+            "length": weighted_mean([float(reply.tokens) for reply in replies], shares),
+            **(
+                {"kept": weighted_mean(kept, shares), "k": {str(k): counts[k] for k in sorted(counts)}}
+                if counts
+                else {}
+            ),
         }
+
+
+def weighted_mean(values: Sequence[float | None], weights: Sequence[float]) -> float:
+    """Over what is known; NaN where nothing is."""
+    known = [(v, w) for v, w in zip(values, weights, strict=True) if v is not None and not math.isnan(v)]
+    whole = math.fsum(weight for _, weight in known)
+    return math.fsum(value * weight for value, weight in known) / whole if whole else math.nan
 
 
 def _rounded(totals: Sequence[float | None]) -> list[float | None]:
     return [None if total is None else round(total, _PLACES) for total in totals]
+
+
+def _well(reply: Reply) -> bool:
+    return reply.verdict.status is Status.OK
 
 
 def _kept(verdict: Verdict) -> int | None:

@@ -102,6 +102,18 @@ class Learning:
             share=self.shares,
         )
 
+    def every(self) -> list[list[int]]:
+        """The ids of all replies that a prompt has; raises :class:`InvalidInput` where they are not so many as samples."""
+        prompt, samples = self.renderer.prompt, self.recipe.sampling.samples
+        asked = self.renderer.ask(self.lessons[0].slate)
+        labels = prompt.labels(asked.shown) if hasattr(prompt, "labels") else ()
+        if len(labels) != samples or getattr(prompt, "reasoning", False):
+            raise InvalidInput(
+                f"prompt {prompt.kind!r} has {len(labels)} replies and sampling.samples is {samples}; sampling.every is for "
+                "prompts whose reply is one of a few labels, with as many samples"
+            )
+        return [self.renderer.reply(asked, label) for label in labels]
+
     @property
     def shares(self) -> bool:
         """Whether what prompts begin with is read once: two forward passes in a step, which wrapped models do not take."""
@@ -164,6 +176,8 @@ def _reinforcer(learning: Learning, control: Control, rest: list[dict[str, Any]]
         precision=recipe.llm.autocast,
         packed=recipe.sampling.packed,
         first=first,
+        every=learning.every() if recipe.sampling.every else (),
+        entropy=recipe.loss.entropy,
         reference=_reference(learning, control) if recipe.loss.beta else None,
     )
     common = _common(learning, control, args, _columns(rest, "prompt", "lesson"))
