@@ -148,7 +148,7 @@ def test_the_same_run_in_parts_has_the_same_curve(qwen, tmp_path):
 
 
 def test_what_every_reply_is_not_for_is_an_error(qwen, tmp_path):
-    with pytest.raises(InvalidInput, match="has 11 replies and sampling.samples is 4"):
+    with pytest.raises(InvalidInput, match=r"has 11 replies and sampling\.samples is 4"):
         train(tmp_path / "a", recipe(qwen, **{"sampling.samples": 4, "optimiser.micro": 12}))
     with pytest.raises(InvalidInput, match="has 0 replies"):
         train(
