@@ -42,8 +42,10 @@ PARSED = [
     GroupScores(),
     GroupScores(reasoning=True),
     GroupScores(terse=True),
-    GroupScores(terse=True, query_last=True),
-    Listwise(query_last=True),
+    GroupScores(terse=True, query_each=True),
+    Listwise(query_each=True),
+    Listwise(query_each=True, first_stage_scores=True),
+    Subset(query_each=True, first_stage_scores=True),
     PointwiseRating(query_last=True),
     Subset(),
 ]

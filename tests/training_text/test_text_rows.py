@@ -8,7 +8,7 @@ import pytest
 from tiny_writers import lessons
 
 from shortlist.backends import transformers as served
-from shortlist.data.lessons import Lesson
+from shortlist.data.lessons import Lesson, Target
 from shortlist.errors import InvalidInput
 from shortlist.rerankers.catalog import open_reranker
 from shortlist.rerankers.reasoned import ReasonedLabelPolicy
@@ -19,7 +19,7 @@ from shortlist.training.text.development import TextDevelopment
 from shortlist.training.text.forms import fitted_lessons, live_reranker
 from shortlist.training.text.models import LiveCompleter, Serving, open_text_model, save_text_checkpoint
 from shortlist.training.text.recipe import ModelRecipe
-from shortlist.training.text.rows import IGNORED, Renderer, answering, imitation, preference, reinforcement
+from shortlist.training.text.rows import IGNORED, Renderer, answering, imitation, levels, preference, reinforcement
 
 PROMPTS = {
     "groupwise": GroupScores(passage_tokens=11, query_tokens=12),  # both cut
@@ -143,3 +143,41 @@ def test_the_generator_learns_to_answer_from_what_is_kept(opened):
     assert text.endswith("assistant\nblue<|im_end|>")
     dropped = [lessons(1)[0].slate.documents[i].text for i in range(3) if i not in lessons(1)[0].target.subset]
     assert not any(words in text for words in dropped if words != "a blue cat")
+
+
+# ------------------------------------------------------------------------------------------------ hints
+
+
+HINTED = [
+    GroupScores(terse=True, query_each=True),
+    Listwise(query_each=True, first_stage_scores=True),
+    Subset(query_each=True, passage_tokens=6),
+]
+
+
+@pytest.mark.parametrize("prompt", HINTED, ids=lambda prompt: prompt.kind)
+def test_hints_stand_at_each_passages_name_and_change_no_prompt(opened, prompt):
+    """What is told at the ``]`` of ``[2]`` is the first digit of the second passage's level; the reply is learnt as before."""
+    renderer, (lesson,) = Renderer(prompt, opened.tokens), lessons(1)
+    target = dataclasses.replace(lesson.target, scores=None, order=(2, 0, 1), subset=(2, 0))
+    lesson = dataclasses.replace(lesson, target=lesson.target if isinstance(prompt, GroupScores) else target)
+    plain, told = (imitation(renderer, [lesson], hints=hints).rows[0] for hints in (False, True))
+    assert plain["input_ids"] == told["input_ids"]
+    more = [i for i, label in enumerate(told["labels"]) if label != plain["labels"][i]]
+    before = [opened.tokens.text(told["input_ids"][:place]) for place in more]
+    assert [text[-4:] for text in before] == [f"\n[{i + 1}]" for i in range(3)]
+    assert all(f"Query: {lesson.slate.query.text}" in text.splitlines()[-2] + text.splitlines()[-3] for text in before)
+    digits = [opened.tokens.text([told["labels"][place]]) for place in more]
+    assert digits == [str(level)[0] for level in levels(lesson.target, 3)]
+
+
+def test_levels_of_a_target():
+    assert levels(Target(order=(0, 1), scores=(3.4, 10.0)), 2) == [3, 10]
+    assert levels(Target(order=(0, 1, 2), subset=(1,)), 3) == [0, 10, 0]
+    assert levels(Target(order=(2, 0, 1)), 3) == [5, 0, 10]
+    assert levels(Target(order=(0,)), 1) == [10]
+
+
+def test_hints_are_for_prompts_that_name_a_passage_behind_it(opened):
+    with pytest.raises(InvalidInput, match="query_each"):
+        imitation(Renderer(PROMPTS["listwise"], opened.tokens), lessons(1), hints=True).check("sft")

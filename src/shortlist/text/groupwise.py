@@ -12,7 +12,7 @@ from shortlist.errors import InvalidInput
 from shortlist.text.base import PromptBase
 from shortlist.text.grammar import json_schema
 from shortlist.text.language import Language, OneOf, Part, Said, after_reasoning
-from shortlist.text.messages import asked, conversation, identifier, listed
+from shortlist.text.messages import asked, conversation, each_asked, identifier, listed
 from shortlist.text.parsing import NOT_ASKED, counted, integer, missed, position, status_of
 from shortlist.text.reasoning import Reply, split_reply, written
 from shortlist.types import Messages, ScoredJudgement, Slate, Status
@@ -20,6 +20,8 @@ from shortlist.types import Messages, ScoredJudgement, Slate, Status
 TOP = 10
 """Scores run from 0 to this."""
 
+_ROLE = "You grade passages by how well they serve a query; usefulness comes first, relevance second."
+_TERSE_ROLE = "You grade passages."
 _RUBRIC = """Score each passage from 0 to 10 by how useful it is for answering the query:
 9-10: answers it fully; 7-8: answers most of it; 5-6: gives a part of the answer; 3-4: same subject, little help; \
 1-2: barely related; 0: no use."""
@@ -42,14 +44,15 @@ class GroupScores(PromptBase):
     With ``reasoning``, the model reasons in ``<reason>`` first and answers in ``<answer>``.
 
     ``terse``, for models that learn from it: no rubric, and a reply without quotes and commas, ``[1] 7 [2] 0 [3] 10``.
-    ``query_last`` names the query after the passages alone, as :class:`~shortlist.text.pointwise.PointwiseRating` does.
+    ``query_each`` says what is wanted first, then each passage with the query and its number behind it, as in
+    :func:`~shortlist.text.messages.each_asked`.
     """
 
     kind: ClassVar[str] = "group-scores"
     passage_tokens: int = 512
     reasoning: bool = False
     terse: bool = False
-    query_last: bool = False
+    query_each: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -58,19 +61,16 @@ class GroupScores(PromptBase):
 
     def render(self, slate: Slate, /) -> Messages:
         """The query, the passages, the rubric, and the form of the reply."""
-        before = "" if self.query_last else asked(slate.query)
+        role, form = _ROLE, (_RUBRIC, _FORM_REASONED if self.reasoning else _FORM)
         if self.terse:
             told = f"Score {len(slate)} passages from 0 to {TOP}. Reply with each one's number and its score: [number] score"
-            return conversation("You grade passages.", told, before, listed(slate), asked(slate.query))
-        return conversation(
-            "You grade passages by how well they serve a query; usefulness comes first, relevance second.",
-            before,
-            f"Here are {len(slate)} passages, each with its number in brackets.",
-            listed(slate),
-            asked(slate.query),
-            _RUBRIC,
-            _FORM_REASONED if self.reasoning else _FORM,
-        )
+            role, form = _TERSE_ROLE, (told,)
+        if self.query_each:
+            return conversation(role, *form, each_asked(slate))
+        if self.terse:
+            return conversation(role, *form, asked(slate.query), listed(slate), asked(slate.query))
+        here = f"Here are {len(slate)} passages, each with its number in brackets."
+        return conversation(role, asked(slate.query), here, listed(slate), asked(slate.query), *form)
 
     def parse(self, text: str, slate: Slate, /) -> ScoredJudgement:
         """Scores from 0 to 10; every pair that can be read counts, whatever its neighbours are."""

@@ -11,39 +11,39 @@ from typing import ClassVar
 
 from shortlist.text.base import PromptBase
 from shortlist.text.language import Items, Language, after_reasoning
-from shortlist.text.messages import asked, conversation, identifier, listed
+from shortlist.text.messages import SCORED, asked, conversation, each_asked, identifier, listed
 from shortlist.text.parsing import read_ranking
 from shortlist.text.reasoning import split_reply, written
 from shortlist.types import Judgement, Messages, Slate
 
 _FORM = "[number] > [number] > [number]"  # small models copy any real or empty identifiers that stand here
-_SCORED = "A passage's first-stage score says how well its words match the query; it is a hint, no more."
 
 
 @dataclass(frozen=True, kw_only=True)
 class Listwise(PromptBase):
     """Asks for the whole order, best first: ``[2] > [1] > [3]``; no reasoning (a model may think all the same).
 
-    ``query_last`` names the query after the passages alone, for models that learn.
+    ``query_each`` says what is wanted first, then each passage with the query and its number behind it, as in
+    :func:`~shortlist.text.messages.each_asked`.
     """
 
     kind: ClassVar[str] = "listwise"
     passage_tokens: int = 128
     first_stage_scores: bool = False
-    query_last: bool = False
+    query_each: bool = False
 
     def render(self, slate: Slate, /) -> Messages:
         """The query, the passages, the query again, and the form of the reply."""
-        return conversation(
-            "You rank passages by how well they answer a query.",
-            "" if self.query_last else asked(slate.query),
-            f"Here are {len(slate)} passages, each with its number in brackets.",
-            listed(slate, scores=self.first_stage_scores),
-            asked(slate.query),
-            _SCORED if self.first_stage_scores else "",
+        role, hint = "You rank passages by how well they answer a query.", SCORED if self.first_stage_scores else ""
+        form = (
             f"Rank all {len(slate)} passages by relevance to the query, most relevant first. Reply with the {len(slate)} "
-            f"numbers only, each once, joined like this: {_FORM}",
+            f"numbers only, each once, joined like this: {_FORM}"
         )
+        if self.query_each:
+            return conversation(role, form, hint, each_asked(slate, scores=self.first_stage_scores))
+        passages = listed(slate, scores=self.first_stage_scores)
+        here = f"Here are {len(slate)} passages, each with its number in brackets."
+        return conversation(role, asked(slate.query), here, passages, asked(slate.query), hint, form)
 
     def parse(self, text: str, slate: Slate, /) -> Judgement:
         """The order that the reply states; passages it leaves out come last, in the slate's order, as ``missing``."""
@@ -78,7 +78,7 @@ class ListwiseReasoning(PromptBase):
             asked(slate.query),
             f"Here are {len(slate)} passages, each with its number in brackets.",
             listed(slate, scores=self.first_stage_scores),
-            _SCORED if self.first_stage_scores else "",
+            SCORED if self.first_stage_scores else "",
             asked(slate.query),
             "First reason inside <think> </think>: say of every passage what it gives the query, and compare them. "
             f"Then give the order of all {len(slate)} passages inside <answer> </answer>, most relevant first, each "

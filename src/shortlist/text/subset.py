@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from shortlist.text.base import PromptBase
 from shortlist.text.language import Items, Language
-from shortlist.text.messages import asked, conversation, identifier, listed
+from shortlist.text.messages import SCORED, asked, conversation, each_asked, identifier, listed
 from shortlist.text.parsing import NOT_ASKED, UNREADABLE, failed, named, order_of, read_list, status_of, unwrap
 from shortlist.text.reasoning import split_reply
 from shortlist.types import Judgement, Messages, Slate
@@ -27,17 +27,23 @@ class Subset(PromptBase):
 
     kind: ClassVar[str] = "subset"
     passage_tokens: int = 192
+    first_stage_scores: bool = False
+    query_each: bool = False
 
     def render(self, slate: Slate, /) -> Messages:
         """The passages, then the query and the form of the reply."""
-        return conversation(
+        role, hint = (
             "You choose the passages that are needed to answer a query.",
-            f"Here are {len(slate)} passages, each with its number in brackets.",
-            listed(slate),
-            asked(slate.query),
-            "Name the passages that together suffice to answer the query, most useful first, and stop as soon as they "
-            "do. Reply with their numbers only, like this: [number], [number], or with None if no passage helps.",
+            SCORED if self.first_stage_scores else "",
         )
+        form = (
+            "Name the passages that together suffice to answer the query, most useful first, and stop as soon as they "
+            "do. Reply with their numbers only, like this: [number], [number], or with None if no passage helps."
+        )
+        if self.query_each:
+            return conversation(role, form, hint, each_asked(slate, scores=self.first_stage_scores))
+        here = f"Here are {len(slate)} passages, each with its number in brackets."
+        return conversation(role, here, listed(slate, scores=self.first_stage_scores), asked(slate.query), hint, form)
 
     def parse(self, text: str, slate: Slate, /) -> Judgement:
         """The passages named, and after the cutoff all others."""

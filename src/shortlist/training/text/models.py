@@ -188,7 +188,8 @@ class Serving:
 
 def shares_beginnings(text: TextModel, prompt: PromptBase) -> bool:
     """Whether prompts share most of what they say, and the model can read that once."""
-    return getattr(prompt, "query_last", False) and without_adapters(text.model).config.model_type in TESTED
+    alike = getattr(prompt, "query_last", False) or getattr(prompt, "query_each", False)
+    return alike and without_adapters(text.model).config.model_type in TESTED
 
 
 def save_text_checkpoint(

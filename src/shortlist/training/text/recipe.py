@@ -52,8 +52,10 @@ class PromptRecipe:
     reasoning: bool | None = say(None, "think before answering, where the prompt can")
     first_stage_scores: bool | None = say(None, "show first-stage scores, where the prompt can")
     scoring: str | None = say(None, "pointwise-rating: expected or product")
-    query_last: bool | None = say(
-        None, "the query after the passages alone, where the prompt can: small models learn so"
+    query_last: bool | None = say(None, "pointwise-rating: the query after the passage; small models learn faster so")
+    query_each: bool | None = say(
+        None,
+        "prompts of several passages: the query, and the passage's number, after each of them, for the same reason",
     )
     terse: bool | None = say(None, "group-scores: few words asked, few in reply, as [1] 7 [2] 0")
     reply_tokens: int | None = say(None, "tokens of a reply; null: what the prompt allows", least=1)
@@ -67,6 +69,10 @@ class DataRecipe:
     dev_share: float = say(0.1, "the part of the queries that becomes dev where no --dev is given", least=0, most=1)
     prompt_tokens: int | None = say(
         None, "lessons whose prompt is longer are left out, and counted; null: none", least=1
+    )
+    hints: bool = say(
+        default=False,
+        doc="sft: also learn at each passage's name in the prompt what it is given (prompts with query_each)",
     )
     answers: bool = say(
         default=False, doc="sft: also learn to answer from the chosen passages: one model reranks and answers"

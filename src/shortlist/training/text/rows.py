@@ -6,16 +6,18 @@ One place renders, cuts and tokenises for imitation, preference, reinforcement a
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from shortlist.backends.chat_tokens import ChatTokens
-from shortlist.data.lessons import Lesson
+from shortlist.data.lessons import Lesson, Target
 from shortlist.errors import InvalidInput
 from shortlist.reading.base import Reading
 from shortlist.reading.readers import fit
 from shortlist.text.answering import AnswerShort
+from shortlist.text.messages import identifier
 from shortlist.text.truncation import cut_slate
 from shortlist.training.text.forms import completion
 from shortlist.types import Messages, Slate
@@ -51,6 +53,24 @@ class Renderer:
         """A reply's ids as they follow the prompt, and the token that ends it."""
         return [*self.tokens.label_after(asked.text, text), self.end]
 
+    def names(self, asked: Asked) -> list[int]:
+        """For each passage, the place in the prompt's ids at which its name is told whole, behind its text.
+
+        Raises :class:`InvalidInput` for a prompt that does not name them there, and a tokenizer that does not tell places.
+        """
+        tokenizer = self.tokens.tokenizer
+        if not getattr(self.prompt, "query_each", False) or not tokenizer.is_fast:
+            raise InvalidInput("data.hints is for prompts with query_each, and for fast tokenizers")
+        templated = getattr(tokenizer, "chat_template", None) is not None
+        told = tokenizer(asked.text, add_special_tokens=not templated, return_offsets_mapping=True)["offset_mapping"]
+        ends, at = [end for _, end in told], 0
+        places = []
+        for i in range(len(asked.shown)):
+            name = f"\n{identifier(i)}"
+            at = asked.text.index(name, at) + len(name)
+            places.append(bisect.bisect_left(ends, at))
+        return places
+
     @property
     def end(self) -> int:
         """The token that ends a reply."""
@@ -79,9 +99,9 @@ class Rows:
             raise InvalidInput(f"no lesson can be learnt from by {what}: {why}")
 
 
-def imitation(renderer: Renderer, lessons: Sequence[Lesson], *, most: int | None = None) -> Rows:
-    """SFT rows: ``input_ids`` (prompt and reply) and ``labels`` (the prompt ignored)."""
-    return _rows(lessons, lambda lesson: _imitated(renderer, lesson), most)
+def imitation(renderer: Renderer, lessons: Sequence[Lesson], *, most: int | None = None, hints: bool = False) -> Rows:
+    """SFT rows: ``input_ids`` (prompt and reply) and ``labels`` (the prompt ignored; with ``hints``, see :func:`hinted`)."""
+    return _rows(lessons, lambda lesson: _imitated(renderer, lesson, hints=hints), most)
 
 
 def preference(renderer: Renderer, lessons: Sequence[Lesson], *, most: int | None = None) -> Rows:
@@ -110,12 +130,42 @@ def _rows(lessons: Sequence[Lesson], make: Any, most: int | None) -> Rows:
     return Rows(rows, left_out)
 
 
-def _imitated(renderer: Renderer, lesson: Lesson) -> dict[str, Any]:
+def _imitated(renderer: Renderer, lesson: Lesson, *, hints: bool) -> dict[str, Any]:
     if lesson.target is None:
         raise InvalidInput("it has no target; shortlist data imitate makes one")
     asked = renderer.ask(lesson.slate)
     reply = renderer.reply(asked, completion(renderer.prompt, lesson.target, asked.shown))
-    return _learnt(asked.ids, reply)
+    row = _learnt(asked.ids, reply)
+    return hinted(row, renderer, asked, lesson.target) if hints else row
+
+
+def hinted(row: dict[str, Any], renderer: Renderer, asked: Asked, target: Target) -> dict[str, Any]:
+    """The row with more to learn: at each passage's name in the prompt, the first digit of what the target gives it.
+
+    Where the name stands behind passage and query (``query_each``) the model has read all that it needs to know; to be told
+    so there, once a passage, is far easier to learn from than a reply that has to fetch it. The prompt stays as it is, and the
+    served model is asked nothing more.
+    """
+    labels = list(row["labels"])
+    for place, level in zip(renderer.names(asked), levels(target, len(asked.shown)), strict=True):
+        labels[place + 1] = renderer.tokens.label("", str(level))[
+            0
+        ]  # what stands at a place is told from the one before
+    return {**row, "labels": labels}
+
+
+def levels(target: Target, n: int) -> list[int]:
+    """What a target gives each of ``n`` passages, from 0 to 10: its scores, else 10 for its subset, else by its order.
+
+    >>> levels(Target(order=(2, 0, 1)), 3)
+    [5, 0, 10]
+    """
+    if target.scores is not None:
+        return [round(score) for score in target.scores]
+    if target.subset is not None:
+        return [10 * (i in target.subset) for i in range(n)]
+    rank = {place: rank for rank, place in enumerate(target.order)}
+    return [round(10 - 10 * rank.get(i, n - 1) / max(1, n - 1)) for i in range(n)]
 
 
 def _learnt(prompt: Sequence[int], reply: Sequence[int]) -> dict[str, Any]:

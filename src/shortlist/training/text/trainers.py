@@ -57,8 +57,11 @@ class Learning:
         recipe, most = self.recipe, self.recipe.data.prompt_tokens
         if recipe.method == "dpo" and recipe.loss.own_pairs:
             return remembered(self.folder / "pairs.jsonl", self._own_pairs)
-        make = {"sft": rows.imitation, "dpo": rows.preference, "grpo": rows.reinforcement}[recipe.method]
-        found = make(self.renderer, self.lessons, most=most)
+        if recipe.method == "sft":
+            found = rows.imitation(self.renderer, self.lessons, most=most, hints=recipe.data.hints)
+        else:
+            make = {"dpo": rows.preference, "grpo": rows.reinforcement}[recipe.method]
+            found = make(self.renderer, self.lessons, most=most)
         if recipe.method == "grpo":
             found = self._scorable(found)
         found.check(recipe.method)
