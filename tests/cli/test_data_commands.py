@@ -86,6 +86,17 @@ def test_bands(collection, first_run, out, kinds):
     data("bands", "--data", collection, "--band", "hard", "--output", out, fails=3)
 
 
+def test_cloze(collection, out):
+    job = ("cloze", collection, "--size", 2, "--words", 2, "--query-words", 1, "--count", 4, "--output", out)
+    data(*job)
+    lessons = list(read_lessons(out))
+    assert len(lessons) == manifest(out)["made"]["lessons"] == 4
+    for lesson in lessons:
+        (query,) = lesson.slate.query.text.split()
+        assert all(query in lesson.slate.candidates[place].document.text for place in lesson.target.subset)
+    data("cloze", collection, "--words", 500, "--output", out, fails=3)
+
+
 def test_teach_then_groups(collection, first_run, out, kinds, tmp_path):
     pools = ("--head", 3, "--tail", 2, "--last", 5)
     teachers = ("--pointwise", "scripted-pairs:any", "--listwise", "scripted-list:[5] > [1] > [2] > [3] > [4]")

@@ -97,8 +97,9 @@ def test_schema_names_every_passage():
 @pytest.mark.parametrize(
     ("text", "scores", "status"),
     [
-        ("[1] 7 [2] 0 [3] 10", (7, 0, 10), Status.OK),
-        ("[3] 10 [1] 7 [2] 0", (7, 0, 10), Status.OK),  # each goes by its name
+        ("[1]7 [2]0 [3]10", (7, 0, 10), Status.OK),
+        ("[3]10 [1]7 [2]0", (7, 0, 10), Status.OK),  # each goes by its name
+        ("[1] 7 [2] 0 [3] 10", (7, 0, 10), Status.REPAIRED),
         ("[1]: 7, [2]: 0,\n[3]: 10", (7, 0, 10), Status.REPAIRED),  # read, and not as asked
         ("[1] 7 [2] 0 [3] 10 [4] 3", (7, 0, 10), Status.REPAIRED),  # one too many: it names no passage
         ("[1] 7 [2] 0 [3] 99", (7, 0, 10), Status.REPAIRED),  # clamped

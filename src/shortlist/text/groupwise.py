@@ -43,7 +43,8 @@ class GroupScores(PromptBase):
 
     With ``reasoning``, the model reasons in ``<reason>`` first and answers in ``<answer>``.
 
-    ``terse``, for models that learn from it: no rubric, and a reply without quotes and commas, ``[1] 7 [2] 0 [3] 10``.
+    ``terse``, for models that learn from it: no rubric, and a reply without quotes and commas, ``[1]7 [2]0 [3]10``: a score
+    is told from the same token as the passage's name in the prompt, which small models take to.
     ``query_each`` says what is wanted first, then each passage with the query and its number behind it, as in
     :func:`~shortlist.text.messages.each_asked`.
     """
@@ -63,7 +64,7 @@ class GroupScores(PromptBase):
         """The query, the passages, the rubric, and the form of the reply."""
         role, form = _ROLE, (_RUBRIC, _FORM_REASONED if self.reasoning else _FORM)
         if self.terse:
-            told = f"Score {len(slate)} passages from 0 to {TOP}. Reply with each one's number and its score: [number] score"
+            told = f"Score {len(slate)} passages from 0 to {TOP}. Reply with each one's number and its score: [number]score"
             role, form = _TERSE_ROLE, (told,)
         if self.query_each:
             return conversation(role, *form, each_asked(slate))
@@ -82,7 +83,7 @@ class GroupScores(PromptBase):
     def write(self, judgement: ScoredJudgement, /) -> str:
         """A well-formed reply with the judgement's scores, the missing ones left out."""
         if self.terse:
-            told = (f"{identifier(i)} {_plain(s)}" for i, s in enumerate(judgement.scores) if not math.isnan(s))
+            told = (f"{identifier(i)}{_plain(s)}" for i, s in enumerate(judgement.scores) if not math.isnan(s))
             return " ".join(told)
         pairs = (f'"{identifier(i)}": {_plain(s)}' for i, s in enumerate(judgement.scores) if not math.isnan(s))
         scores = f"{{{', '.join(pairs)}}}"
@@ -130,11 +131,11 @@ def _integers(n: int) -> tuple[Part, ...]:
 
 
 def _terse(n: int) -> tuple[Part, ...]:
-    """``[1] 7 [2] 0`` with any integers; nothing for nothing."""
+    """``[1]7 [2]0`` with any integers; nothing for nothing."""
     integers = tuple(str(score) for score in range(TOP + 1))
     parts: list[Part] = []
     for i in range(n):
-        parts += [Said(f"{' ' if i else ''}{identifier(i)} "), OneOf(identifier(i), integers)]
+        parts += [Said(f"{' ' if i else ''}{identifier(i)}"), OneOf(identifier(i), integers)]
     return tuple(parts)
 
 
@@ -151,10 +152,10 @@ def read_scores(reply: Reply, n: int) -> ScoredJudgement:
 
 
 def _read_terse(reply: Reply, n: int) -> ScoredJudgement:
-    """The scores of a reply such as ``[1] 7 [2] 0``; colons, commas and lines between them will do."""
+    """The scores of a reply such as ``[1]7 [2]0``; spaces, colons, commas and lines between them will do."""
     answer = reply.answer or ""
     pairs = _TERSE.findall(answer)
-    asked = answer == " ".join(f"[{digits}] {value}" for digits, value in pairs)
+    asked = answer == " ".join(f"[{digits}]{value}" for digits, value in pairs)
     return _judged(reply, n, pairs, () if asked else (NOT_ASKED,))
 
 

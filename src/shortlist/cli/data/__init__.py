@@ -11,7 +11,7 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="markdown",
     help=(
-        "Make training lists: draws, bands, teachers, groups, experts, imitation, queries; and train a retriever.\n\n"
+        "Make training lists: draws, bands, teachers, groups, experts, imitation, queries, snippets; and train a retriever.\n\n"
         "Without any queries: `queries` → `teach` → `groups`. Each output has a manifest beside it."
     ),
 )
@@ -24,6 +24,7 @@ for name, function in (
     ("experts", teachers.experts),
     ("imitate", teachers.imitate),
     ("queries", corpus.queries),
+    ("cloze", corpus.cloze),
     ("retriever", corpus.retriever),
 ):
     app.command(name)(function)

@@ -1,4 +1,4 @@
-"""`shortlist data queries` and `retriever`: queries for a corpus that has none, and a bi-encoder of one's own."""
+"""`shortlist data queries`, `cloze` and `retriever`: what a bare corpus gives, and a bi-encoder of one's own."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from shortlist.backends.cache import Store, cached
 from shortlist.backends.open import open_embedder, open_llm
 from shortlist.cli import options
 from shortlist.cli.console import note, out, progress, put_json
-from shortlist.cli.data.common import Rel, Seed, check_any, settings_of, write_manifest
+from shortlist.cli.data.common import Job, Output, Rel, Seed, check_any, settings_of, write_manifest
 from shortlist.data import Collection, open_collection, write_collection
 from shortlist.data.lessons import read_lessons
 from shortlist.errors import InvalidInput
@@ -23,6 +23,7 @@ from shortlist.rerankers.catalog import open_reranker
 from shortlist.rerankers.spec import Options, llm_options, read_options
 from shortlist.retrieval.bm25 import BM25
 from shortlist.retrieval.open import open_index
+from shortlist.synthesis.cloze import Cloze
 from shortlist.synthesis.common import Tally
 from shortlist.synthesis.passages import open_passages
 from shortlist.synthesis.queries import QueryMaker, QueryWriter, Written, split_queries
@@ -156,6 +157,34 @@ def _say(told: Mapping[str, Any], made: Sequence[Written], manifest: Path) -> No
         if count:
             note(f"  {name}: {count}")
     note(f"manifest: {manifest}")
+
+
+# ------------------------------------------------------------------------------------------------ lists of snippets
+
+
+def cloze(
+    corpus: Annotated[
+        Path, typer.Argument(help="A folder with corpus.jsonl, a JSONL file, or a folder of .txt, .md and .rst files.")
+    ],
+    output: Output,
+    count: Annotated[int, typer.Option("--count", min=1, help="How many lists.")] = 2000,
+    size: Annotated[int, typer.Option("--size", min=2, help="Snippets a list.")] = 5,
+    words: Annotated[int, typer.Option("--words", min=1, help="Words of a snippet.")] = 6,
+    query_words: Annotated[int, typer.Option("--query-words", min=1, help="Words of a query.")] = 3,
+    seed: Seed = 0,
+    json: options.Json = False,
+) -> None:
+    """Make lists of short snippets, with a few words of one of them for a query: to learn the form of a task from.
+
+    A small model that is to say something of each of several passages first has to learn where to look. It does so in
+    minutes on these; then give it real lists.
+
+    Example: `shortlist data cloze my-docs --count 2000 --output cloze.jsonl`
+    """
+    recipe = Cloze(count=count, size=size, words=words, query=query_words, seed=seed)
+    passages = list(open_passages(corpus).values())
+    job = Job("cloze", output, settings_of(recipe), {"corpus": str(corpus), "passages": len(passages)}, {}, json)
+    job.write(recipe.lessons(passages, job.tally), count)
 
 
 # ------------------------------------------------------------------------------------------------ the retriever
