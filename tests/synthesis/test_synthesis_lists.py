@@ -80,6 +80,20 @@ def test_a_query_that_has_nothing_new_to_give_ends_the_drawing():
     assert tally["drawn before"] == 29
 
 
+def test_the_judgements_may_be_the_target():
+    lessons, _ = drawn(ideal=True)
+    for lesson in lessons:
+        target, gains = lesson.target, lesson.gains
+        assert [gains[place] for place in target.order] == sorted(gains, reverse=True)
+        assert target.scores == tuple(10.0 * (gain == max(gains)) for gain in gains)
+        assert target.subset == target.order[: sum(gain >= 1 for gain in gains)]
+    graded = Draws(size=3, target=1, floor=0, ideal=True).lessons(
+        [request("a", 3)], {"a": {"a-0": 1, "a-2": 3}}, Tally()
+    )
+    assert sorted(next(iter(graded)).target.scores) == [0.0, 3.0, 10.0]
+    assert all(lesson.target is None for lesson in drawn()[0])
+
+
 @pytest.mark.parametrize("wrong", [{"size": 1}, {"floor": 1.5}, {"target": 0}, {"shares": {"sorted": 1.0}}])
 def test_wrong_settings(wrong):
     with pytest.raises(InvalidInput):

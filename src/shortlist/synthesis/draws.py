@@ -8,13 +8,14 @@ on BM25 orders only, its reranker damages strong candidate lists, hence the mixt
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
-from shortlist.data.lessons import Lesson
+from shortlist.data.lessons import Lesson, Target
 from shortlist.errors import InvalidInput
 from shortlist.metrics.ranking import ndcg
 from shortlist.synthesis.common import Tally, arranged, check_shares, generator, sampled, slate_of
+from shortlist.synthesis.groups import TOP
 from shortlist.types import Candidate, Qrels, RerankRequest
 
 EQUAL_SHARES = {"first-stage": 1.0, "shuffled": 1.0, "near-ideal": 1.0}
@@ -30,6 +31,8 @@ class Draws:
         shares: how often each input order comes, see :data:`~shortlist.synthesis.common.ORDERS`.
         rel: the lowest grade that is relevant; lists without a relevant passage are left out.
         floor: lists whose nDCG@10, as shown, is below this are left out (REARANK: 0.1). The ideal is the list's own.
+        ideal: give lists the judgements as a target to imitate: best grade first, equals as shown; scores from 0 to 10, the
+            list's best grade at 10; the relevant ones as the subset.
 
     Unjudged passages count as 0. Lists whose passages all have one grade are left out, too: every order of them is worth
     the same.
@@ -42,6 +45,7 @@ class Draws:
     shares: Mapping[str, float] = field(default_factory=lambda: dict(EQUAL_SHARES))
     rel: int = 1
     floor: float = 0.1
+    ideal: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -80,9 +84,9 @@ class Draws:
         grades = {c.id: float(max(0, graded[c.id])) for c in drawn if c.id in graded}
         slate = slate_of(request.query, arranged(drawn, order, grades, rng))
         meta = {"id": f"{qid}/{draw}", "qid": qid, "draw": draw, "input_order": order}
-        return Lesson(
-            slate=slate, grades=grades, meta={**meta, "ndcg": round(initial_ndcg(slate.candidates, grades), 4)}
-        )
+        meta["ndcg"] = round(initial_ndcg(slate.candidates, grades), 4)
+        lesson = Lesson(slate=slate, grades=grades, meta=meta)
+        return replace(lesson, target=_ideal(lesson.gains, self.rel)) if self.ideal and any(grades.values()) else lesson
 
     def _wrong(self, lesson: Lesson, seen: set[tuple[str, ...]]) -> str | None:
         """Why a list is left out, if it is."""
@@ -98,6 +102,12 @@ class Draws:
             return "drawn before"
         seen.add(key)
         return None
+
+
+def _ideal(gains: Sequence[float], rel: int) -> Target:
+    order = tuple(sorted(range(len(gains)), key=lambda place: -gains[place]))
+    scores = tuple(float(round(TOP * gain / max(gains))) for gain in gains)
+    return Target(order=order, scores=scores, subset=tuple(place for place in order if gains[place] >= rel))
 
 
 def initial_ndcg(candidates: Iterable[Candidate], grades: Mapping[str, float], k: int = 10) -> float:

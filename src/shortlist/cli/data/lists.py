@@ -48,6 +48,9 @@ def draw(
     floor: Annotated[
         float, typer.Option("--floor", min=0, max=1, help="Leave out lists whose nDCG@10, as shown, is lower.")
     ] = 0.1,
+    ideal: Annotated[
+        bool, typer.Option("--ideal", help="Give lists the judgements as a target: order, scores 0 to 10, subset.")
+    ] = False,
     rel: Rel = 1,
     seed: Seed = 0,
     split: Split = None,
@@ -70,6 +73,7 @@ def draw(
         shares=parse_shares(orders),
         rel=rel,
         floor=floor,
+        ideal=ideal,
         seed=seed,
     )
     source = Source.open(data, run, depth, split=split, file=queries, limit=limit)
