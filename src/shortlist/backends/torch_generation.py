@@ -53,7 +53,7 @@ def complete(
     sizes = [len(rows[i].ids) + rows[i].ask.max_tokens for i in alone]
     packs = torch_trie.packed(
         [(rows[i].ids, [()]) for i in shared],
-        max_tokens=min(batch_tokens, torch_trie.PACK),
+        max_tokens=torch_trie.pack(model, batch_tokens),
         replies=[rows[i].ask.max_tokens for i in shared],
         room=batch_tokens,
     )

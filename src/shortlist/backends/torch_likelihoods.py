@@ -54,7 +54,7 @@ def likelihoods(
     open_ = [i for i, result in enumerate(done) if result is None]
     shown = [asked[i] for i in open_]
     if share:
-        most = min(batch_tokens, torch_trie.PACK)
+        most = torch_trie.pack(model, batch_tokens)
         packs = torch_trie.packed([(item.prompt, item.labels) for item in shown], max_tokens=most)
     else:
         packs = batches([item.cost for item in shown], max_tokens=batch_tokens, max_rows=batch_rows)
