@@ -22,8 +22,8 @@ TESTED: Final = frozenset({"llama", "qwen2", "qwen3"})
 """Model types whose every layer is full attention by absolute depth, and which take a mask of token by token."""
 _STRANGERS: Final = 1.6
 """Tokens of a pack for each of the model's width: attention is computed between all of a pack's tokens, strangers too, and
-costs the more the narrower the model is. Measured on a CPU: 120 ratings by SmolLM2-135M (width 576) take 20.6 s in packs of 512,
-21.6 of 768, 28 to 32 of 1536; with 0.5 B weights (896) 1536 is about the best."""
+costs the more the narrower the model is. Measured on a CPU: 120 ratings by SmolLM2-135M (width 576) take 20.6 s in packs of
+512, 21.6 of 768, 28 to 32 of 1536; with 0.5 B weights (896) 1536 is about the best."""
 
 
 def pack(model: Any, most: int) -> int:
