@@ -84,6 +84,40 @@ def test_advantages_of_every_reply_by_hand():
         expected([1.0], [1.0], 2)
 
 
+def test_what_is_held_to_the_model_before_training(opened, asked):
+    """The added advantages have the gradient of −beta · KL(before ‖ now), replies that were all but given up included."""
+    prompts, replies = asked
+    p = likelihoods(opened, prompts[0], replies)
+    before = torch.linspace(0.01, 0.2, 11)
+    before = before / before.sum()
+    shares = p / p.sum()
+    parameters = list(opened.model.parameters())
+    exact = torch.autograd.grad(-0.3 * (before * (before / shares).log()).sum(), parameters, retain_graph=True)
+    told = torch.tensor(expected([0.5] * 11, p.tolist(), 11, before=before.tolist(), beta=0.3))
+    mine = torch.autograd.grad((told / 11 * p.log()).sum(), parameters)
+    for one, other in zip(exact, mine, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-6)
+    gone = expected([0.0, 0.0], [1.0, 0.0], 2, before=[0.5, 0.5], beta=0.1)
+    assert gone == pytest.approx([-0.1, 0.1])
+
+
+def test_a_run_is_held_to_the_model_before_it(qwen, tmp_path):
+    """A heavy hold keeps the replies' likelihoods where they were; without it the same steps move them."""
+    entropies = {}
+    for beta in (0.0, 50.0):
+        told = {
+            "loss.beta": beta,
+            "loss.entropy": 0.0,
+            "optimiser.lr": 3e-3,
+            "optimiser.steps": 6,
+            "optimiser.clip_norm": 1e9,
+        }
+        train(tmp_path / str(beta), recipe(qwen, **told))
+        lines = [line for line in read_metrics(tmp_path / str(beta)) if line["step"]]
+        entropies[beta] = [abs(line["entropy"] - lines[0]["entropy"]) for line in lines]
+    assert max(entropies[50.0]) < max(entropies[0.0])
+
+
 def test_surprise_is_paid_for():
     assert with_surprise([1.0, None], [-2.0, -1.0], 0.1) == [pytest.approx(1.2), None]
     shares = [0.7, 0.2, 0.1]
@@ -155,5 +189,7 @@ def test_what_every_reply_is_not_for_is_an_error(qwen, tmp_path):
             tmp_path / "b",
             recipe(qwen, **{"prompt.kind": "group-scores", "prompt.reply_tokens": 9, "reward.parts": "1.0 ndcg"}),
         )
+    with pytest.raises(InvalidInput, match=r"set llm\.lora_rank to null"):
+        recipe(qwen, **{"loss.beta": 0.1, "llm.lora_rank": 2})
     with pytest.raises(InvalidInput, match=r"loss\.advantage=mean"):
         recipe(qwen, **{"loss.advantage": "z_score"})

@@ -104,11 +104,15 @@ class Reinforcer(_InHalf, GRPOTrainer):  # type: ignore[misc, unused-ignore]
     _buffered_inputs: Any
     _logps: Sequence[float] = ()
     """Of the replies drawn last, by this process; none where another engine drew."""
+    _before: Sequence[float] = ()
+    """Theirs by the model before training, where every reply is told and beta asks for it."""
 
     def __init__(self, *, job: Job, **told: Any) -> None:
         self.job, self.precision = job, job.precision
         super().__init__(reward_funcs=[_reward], **told)
-        self.beta = job.beta  # set after the constructor, which would load the reference from a path
+        self.beta = (
+            0.0 if job.every else job.beta
+        )  # set after the constructor, which would load the reference from a path
         if job.beta and job.reference is not None:
             add_fused_lm_head(job.reference, temperature=self.temperature)
             self.ref_model = self.accelerator.prepare_model(job.reference, evaluation_mode=True)
@@ -131,6 +135,9 @@ class Reinforcer(_InHalf, GRPOTrainer):  # type: ignore[misc, unused-ignore]
                 found = every(model, prompt_ids, self.job.every, self.job.drawing)
             else:
                 found = draw(model, prompt_ids, rows, self.job.drawing)
+        if self.job.every and self.job.beta:
+            before = every(self.ref_model, prompt_ids, self.job.every, self.job.drawing)
+            self._before = [math.fsum(row) for row in before[1]]
         self._logps = [math.fsum(row) for row in found[1]]
         return found
 
@@ -160,7 +167,8 @@ class Reinforcer(_InHalf, GRPOTrainer):  # type: ignore[misc, unused-ignore]
         rewards = broadcast_object_list(told)[0]
         learnt = with_surprise(rewards, logps, self.job.entropy) if self.job.entropy else rewards
         if self.job.every:
-            self._advantages = expected(learnt, weights, self.job.samples)
+            before = [math.exp(logp) for logp in gather_object(self._before)] if self.job.beta else weights
+            self._advantages = expected(learnt, weights, self.job.samples, before=before, beta=self.job.beta)
         else:
             self._advantages = advantages(learnt, self.job.samples, self.job.advantage)
         values = [float("nan") if reward is None else reward for reward in rewards]

@@ -60,11 +60,22 @@ def advantages(rewards: Sequence[float | None], group: int, form: str = "z_score
     return [float(value) for value in told]
 
 
-def expected(rewards: Sequence[float | None], weights: Sequence[float], group: int) -> list[float]:
+def expected(
+    rewards: Sequence[float | None],
+    weights: Sequence[float],
+    group: int,
+    *,
+    before: Sequence[float] | None = None,
+    beta: float = 0.0,
+) -> list[float]:
     """One advantage a reply where all replies of a prompt are told: ``n · p · (r − Σ p r)``, p its weight among its group's.
 
     The mean over the n replies is then the exact gradient of the expected reward (all-action policy gradient, Sutton et
     al. 2001), with no draw in it. What could not be scored has 0 and is left out of its group's mean.
+
+    ``before``: the replies' likelihoods by the model before training, ``beta`` the weight of the divergence KL(before ‖ now),
+    whose gradient ``n · (before − p)`` is added. It does not vanish with p, as those of rewards and entropy do: a policy that
+    has come to say one thing whatever it is asked is drawn back.
 
     >>> expected([1.0, 0.0], [0.75, 0.25], 2)
     [0.375, -0.375]
@@ -73,11 +84,18 @@ def expected(rewards: Sequence[float | None], weights: Sequence[float], group: i
         raise InvalidInput(f"{len(rewards)} rewards and {len(weights)} weights are no whole groups of {group}")
     values_UG = np.array([np.nan if reward is None else reward for reward in rewards]).reshape(-1, group)
     known_UG = ~np.isnan(values_UG)
-    shares_UG = np.where(known_UG, np.reshape(weights, (-1, group)), 0.0)
-    shares_UG = shares_UG / np.maximum(shares_UG.sum(axis=1, keepdims=True), np.finfo(float).tiny)
+    now_UG = _shares(weights, known_UG)
     values_UG = np.where(known_UG, values_UG, 0.0)
-    told_UG = group * shares_UG * (values_UG - (shares_UG * values_UG).sum(axis=1, keepdims=True))
-    return [float(value) for value in (told_UG * known_UG).ravel()]
+    told_UG = now_UG * (values_UG - (now_UG * values_UG).sum(axis=1, keepdims=True))
+    if beta and before is not None:
+        told_UG = told_UG + beta * (_shares(before, known_UG) - now_UG)
+    return [float(value) for value in (group * told_UG * known_UG).ravel()]
+
+
+def _shares(weights: Sequence[float], known_UG: npt.NDArray[np.bool_]) -> Floats:
+    """Of each group's whole, over what is known."""
+    told_UG = np.where(known_UG, np.reshape(weights, known_UG.shape), 0.0)
+    return np.asarray(told_UG / np.maximum(told_UG.sum(axis=1, keepdims=True), np.finfo(float).tiny))
 
 
 def with_surprise(rewards: Sequence[float | None], logps: Sequence[float], weight: float) -> list[float | None]:

@@ -87,14 +87,15 @@ def packed_logps(
     if begun:
         more = {**going_on(begin(model, first_P, groups)), "use_cache": True}
     tree_ULL = _tree(seen_UP, told_UGC, dtype=model.dtype if hasattr(model, "dtype") else torch.float32)
+    asked_GD = (told_UGC[:, :, 1:] > 0).any(dim=0)  # the tokens after a reply's first that some reply has
     logits_UKV = model(
         input_ids=torch.cat([prompt_UP, replies_UGC.flatten(1)], dim=1),
         attention_mask=torch.nn.functional.pad(tree_ULL, (begun, 0)),
         position_ids=begun + _places(seen_UP, slots, reply),
-        logits_to_keep=_before(prompt_UP.shape[1], slots, reply, ids_BT.device),
+        logits_to_keep=_before(prompt_UP.shape[1], reply, asked_GD),
         **more,
     ).logits
-    logps_UGC, entropy_UGC = _read(logits_UKV, replies_UGC, temperature)
+    logps_UGC, entropy_UGC = _read(logits_UKV, replies_UGC, asked_GD, temperature)
     known_BC = mask_BT[:, width:]
     return logps_UGC[group_B, slot_B] * known_BC, entropy_UGC[group_B, slot_B] * known_BC
 
@@ -147,23 +148,25 @@ def _tree(seen_UP: torch.Tensor, told_UGC: torch.Tensor, *, dtype: torch.dtype) 
     return torch.zeros(open_ULL.shape, dtype=dtype, device=device).masked_fill(~open_ULL, _BLOCKED)[:, None]
 
 
-def _before(width: int, slots: int, reply: int, device: Any) -> torch.Tensor:
-    """Where the logits stand that tell reply tokens: the prompt's last place, then every reply's places but its last."""
-    inside = (
-        width + torch.arange(slots, device=device)[:, None] * reply + torch.arange(reply - 1, device=device)[None, :]
-    )
-    return torch.cat([torch.tensor([width - 1], device=device), inside.flatten()])
+def _before(width: int, reply: int, asked_GD: torch.Tensor) -> torch.Tensor:
+    """Where the logits stand that tell reply tokens: the prompt's last place, then the place before each that is asked for."""
+    slot_K, place_K = asked_GD.nonzero(as_tuple=True)
+    return torch.cat([slot_K.new_tensor([width - 1]), width + slot_K * reply + place_K])
 
 
-def _read(logits_UKV: torch.Tensor, replies_UGC: torch.Tensor, temperature: float) -> tuple[torch.Tensor, torch.Tensor]:
-    _, slots, reply = replies_UGC.shape
+def _read(
+    logits_UKV: torch.Tensor, replies_UGC: torch.Tensor, asked_GD: torch.Tensor, temperature: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Of every reply token its log-probability and the entropy there; 0 where none is asked for."""
     logps_UKV = (logits_UKV.float() / temperature).log_softmax(-1)
     with torch.no_grad():
         entropy_UK = -(logps_UKV.exp() * logps_UKV).sum(-1)
-    first_UV, rest_UGCV = logps_UKV[:, 0], logps_UKV[:, 1:].unflatten(1, (slots, reply - 1)) if reply > 1 else None
-    heads = [first_UV[:, None].expand(-1, slots, -1).gather(-1, replies_UGC[:, :, :1])]
-    entropies = [entropy_UK[:, :1, None].expand(-1, slots, -1)]
-    if rest_UGCV is not None:
-        heads.append(rest_UGCV.gather(-1, replies_UGC[:, :, 1:, None])[..., 0])
-        entropies.append(entropy_UK[:, 1:].unflatten(1, (slots, reply - 1)))
-    return torch.cat(heads, dim=-1), torch.cat(entropies, dim=-1)
+    groups, slots, _ = replies_UGC.shape
+    rest_UR = logps_UKV[:, 1:].gather(-1, replies_UGC[:, :, 1:][:, asked_GD][..., None])[..., 0]
+    first_UG1 = logps_UKV[:, :1].expand(-1, slots, -1).gather(-1, replies_UGC[:, :, :1])
+    empty_UGD = logps_UKV.new_zeros(groups, *asked_GD.shape)
+    logps_UGD = empty_UGD.masked_scatter(asked_GD, rest_UR)
+    entropy_UGD = empty_UGD.masked_scatter(asked_GD, entropy_UK[:, 1:])
+    return torch.cat([first_UG1, logps_UGD], dim=-1), torch.cat(
+        [entropy_UK[:, :1, None].expand(-1, slots, -1), entropy_UGD], dim=-1
+    )

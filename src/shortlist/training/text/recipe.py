@@ -123,7 +123,12 @@ class LossRecipe:
     kind: Literal["grpo", "dapo", "dr_grpo"] = say(
         "dapo", "how tokens are weighed: by reply, over the step, by the longest reply that is allowed"
     )
-    beta: float = say(0.0, "grpo: weight of the k3 distance from the model before training", least=0)
+    beta: float = say(
+        0.0,
+        "grpo: weight of the distance from the model before training: k3; with sampling.every exact, and from that model to "
+        "this one, so that no reply is given up for good",
+        least=0,
+    )
     entropy: float = say(0.0, "grpo: weight of the entropy of replies, so that they stay diverse", least=0)
     clip: float = say(0.2, "grpo: a ratio is not rewarded for leaving 1 ± clip", least=POSITIVE)
     iterations: int = say(1, "grpo: passes over the replies of a step", least=1)
@@ -181,6 +186,10 @@ class TextRecipe(RecipeFields):
             self.method != "grpo" or self.loss.advantage != "mean" or self.sampling.engine == "vllm"
         ):
             raise InvalidInput("sampling.every is for grpo with loss.advantage=mean and sampling.engine=transformers")
+        if self.sampling.every and self.loss.beta and self.llm.lora_rank is not None:
+            raise InvalidInput(
+                "sampling.every with loss.beta needs the model before training: set llm.lora_rank to null"
+            )
         rows = self.replies if self.method == "grpo" else self.optimiser.lessons
         if self.optimiser.micro < rows and rows % self.optimiser.micro:
             raise InvalidInput(f"optimiser.micro {self.optimiser.micro} does not divide the {rows} rows of a step")

@@ -23,6 +23,10 @@ _MOST_ROWS = 64
 """Replies drawn at a time; prompts of a group are never read twice for fewer."""
 
 
+_MOST_TOLD = 256
+"""Replies told at a time, where all are."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drawing:
     """How to draw. ``ends``: the tokens that end a reply; ``limit``: the most tokens of one.
@@ -80,7 +84,7 @@ def every(
         )
     told_BC, known_BC = right_padded(replies, how.padding, model.device)
     logps: list[list[float]] = []
-    most = max(1, _MOST_ROWS // count) * count
+    most = max(1, _MOST_TOLD // count) * count
     for start in range(0, len(prompts), most):
         ids_BP, seen_BP = left_padded(torch, prompts[start : start + most], how.padding, model.device)
         times = len(ids_BP) // count
