@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import types
 
 import pytest
 import torch
 from tiny_writers import BASE, lessons
 
+from shortlist.backends import transformers as served
 from shortlist.errors import InvalidInput
 from shortlist.rerankers.catalog import open_reranker
-from shortlist.rewards.text import REWARDS
+from shortlist.rewards.text import REWARDS, Reply
+from shortlist.text import Subset
 from shortlist.training.guards import TrainingStopped
 from shortlist.training.log import read_metrics
 from shortlist.training.progress import read_measured
@@ -20,6 +23,7 @@ from shortlist.training.text import adapter
 from shortlist.training.text.recipe import TextRecipe
 from shortlist.training.text.run import TextRun, lessons_of, train_text
 from shortlist.training.text.scoring import StepScorer
+from shortlist.training.text.tools import Rewarding
 from shortlist.types import Status
 
 # a reward that differs between the replies of a model that has not learnt to write: see conftest
@@ -193,6 +197,25 @@ def test_the_model_answers_from_what_it_chose_itself(qwen, tmp_path):
                   reward__parts="1.0 f1 + 0.1 list-cost + 0.2 signs")  # fmt: skip
     train(tmp_path / "run", told)
     assert {"f1", "list-cost", "signs"} <= curve(tmp_path / "run")[-1]["parts"].keys()
+
+
+def test_what_the_reader_said_is_kept_for_other_runs(qwen, tmp_path, monkeypatch):
+    """A second run asks nothing anew, and its replies are worth the same."""
+    asked, plain = [], served.complete
+
+    def heard(model, tokens, asks, **told):
+        asked.extend(asks)
+        return plain(model, tokens, asks, **told)
+
+    monkeypatch.setattr(served, "complete", heard)
+    told = recipe(qwen, "grpo", prompt__kind="subset", reward__parts="1.0 f1", reward__cache=str(tmp_path / "said.sqlite"),
+                  reward__reader=f"{qwen}?max_tokens=4&abstain=false")  # fmt: skip
+    prompt, (lesson,) = Subset(), lessons(1)
+    replies = [Reply(lesson, text, prompt.parse(text, lesson.slate)) for text in ("[1]", "[3], [1]")]
+    completer = types.SimpleNamespace(step=0)  # not asked: the reader is another model
+    levels = [Rewarding(told, completer).reward().score(replies) for _ in range(2)]
+    assert len(asked) == 2
+    assert levels[0] == levels[1] and None not in levels[0]  # noqa: PT018
 
 
 def test_the_mixture_teaches_to_choose_and_to_answer(qwen, tmp_path):

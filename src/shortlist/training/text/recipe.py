@@ -106,6 +106,9 @@ class RewardRecipe:
     )
     embedder: str | None = say(None, "an embedding model, for similarity")
     judge: str | None = say(None, "a language model that grades answers, for judge")
+    cache: str | None = say(
+        None, "a file that keeps what reader and judge said, for this run and others: nothing is asked twice"
+    )
     shaping: str | None = say(
         None, "what advantages are made of instead: relative (in units of the group's spread), rank; null: the rewards"
     )

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from shortlist.api import open_reader
+from shortlist.backends.base import Completer
+from shortlist.backends.cache import Store, cached
 from shortlist.backends.open import open_embedder, open_llm
 from shortlist.errors import InvalidInput
 from shortlist.reading.base import Reader
@@ -40,7 +43,7 @@ class Rewarding:
         if self._tools is None:
             self._tools = Tools(
                 embedder=open_embedder(told.embedder) if "embedder" in needed and told.embedder else None,
-                judge=open_llm(told.judge) if "judge" in needed and told.judge else None,
+                judge=self._judge(told.judge) if "judge" in needed and told.judge else None,
             )
         desk = ReaderDesk.of(self._reader()) if "desk" in needed else None
         return Tools(desk=desk, embedder=self._tools.embedder, judge=self._tools.judge)
@@ -49,4 +52,14 @@ class Rewarding:
         name = self.recipe.reward.reader
         if name is None:
             raise InvalidInput("the reward asks a reader and there is none; give reward.reader=MODEL, or policy")
-        return LLMReader(completer=self.completer, one_line=True) if name == OWN else open_reader(name)
+        if name == OWN:
+            return LLMReader(completer=self.completer, one_line=True)
+        return open_reader(name, store=self._store())
+
+    def _judge(self, name: str) -> Completer:
+        store = self._store()
+        return open_llm(name) if store is None else cached(open_llm(name), store)
+
+    def _store(self) -> Store | None:
+        told = self.recipe.reward.cache
+        return None if told is None else Store(Path(told))
