@@ -124,6 +124,11 @@ def target_logps(
     return logps_TV.gather(-1, target_T[:, None])[:, 0], entropy_T, best_T
 
 
+def blocked(open_: torch.Tensor, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+    """The additive mask of what may be seen."""
+    return torch.zeros(open_.shape, dtype=dtype, device=open_.device).masked_fill(~open_, _BLOCKED)
+
+
 def _places(seen_UP: torch.Tensor, slots: int, reply: int) -> torch.Tensor:
     """Positions: each reply's go on from the prompt's end."""
     prompt_UP = (seen_UP.cumsum(-1) - 1).clamp_min(0)
@@ -145,7 +150,7 @@ def _tree(seen_UP: torch.Tensor, told_UGC: torch.Tensor, *, dtype: torch.dtype) 
     open_ULL = open_ULL | torch.eye(
         len(slot_L), dtype=torch.bool, device=device
     )  # padding sees itself: no empty softmax
-    return torch.zeros(open_ULL.shape, dtype=dtype, device=device).masked_fill(~open_ULL, _BLOCKED)[:, None]
+    return blocked(open_ULL, dtype)[:, None]
 
 
 def _before(width: int, reply: int, asked_GD: torch.Tensor) -> torch.Tensor:

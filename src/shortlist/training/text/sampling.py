@@ -17,9 +17,9 @@ from shortlist.backends.torch_generation import left_padded, top_p
 from shortlist.backends.torch_models import cache_of, going_on
 from shortlist.errors import InvalidInput
 from shortlist.training.text.models import autocast
-from shortlist.training.text.packed import begin, packed_logps, without_beginning
+from shortlist.training.text.packed import begin, blocked, packed_logps, without_beginning
 
-_MOST_ROWS = 64
+_MOST_ROWS = 128
 """Replies drawn at a time; prompts of a group are never read twice for fewer."""
 
 
@@ -63,8 +63,9 @@ def draw(
     logps: list[list[float]] = []
     for batch in _batches(runs):
         ids = [list(prompts[run[0]]) for run in batch]
+        write = _draw_beside if how.share else _draw
         with torch.no_grad(), autocast(model.device, how.precision):
-            drawn = _draw(model, ids, [len(run) for run in batch], [row_seeds[i] for run in batch for i in run], how)
+            drawn = write(model, ids, [len(run) for run in batch], [row_seeds[i] for run in batch for i in run], how)
         replies += drawn[0]
         logps += drawn[1]
     return replies, logps
@@ -114,9 +115,8 @@ def _batches(runs: list[list[int]]) -> list[list[list[int]]]:
     return batches
 
 
-def _draw(
-    model: Any, prompts: list[list[int]], counts: list[int], row_seeds: Sequence[int], how: Drawing
-) -> tuple[list[list[int]], list[list[float]]]:
+def _read_prompts(model: Any, prompts: list[list[int]], how: Drawing) -> tuple[Any, torch.Tensor]:
+    """What the model makes of each prompt (logits of the next token, and its cache), and where tokens stand: U × T."""
     device = model.device
     ids_UT, mask_UT = left_padded(torch, prompts, how.padding, device)
     first_P = ids_UT.new_empty(0)
@@ -126,7 +126,50 @@ def _draw(
     mask_UT = torch.nn.functional.pad(mask_UT, (len(first_P), 0), value=1)
     places_UT = (mask_UT.cumsum(-1) - 1).clamp_min(0)[:, len(first_P) :]
     told = {"attention_mask": mask_UT, "position_ids": places_UT, **going_on(begun)}
-    out = model(input_ids=ids_UT, use_cache=True, logits_to_keep=1, **told)
+    return model(input_ids=ids_UT, use_cache=True, logits_to_keep=1, **told), mask_UT
+
+
+def _draw_beside(
+    model: Any, prompts: list[list[int]], counts: list[int], row_seeds: Sequence[int], how: Drawing
+) -> tuple[list[list[int]], list[list[float]]]:
+    """As :func:`_draw`, the replies to a prompt side by side behind the one copy of its keys and values.
+
+    A step gives each prompt's row as many tokens as it has replies; each sees the prompt and its own reply. Without a copy of
+    the cache for every reply, which is most of what writing short replies to long prompts costs.
+    """
+    device, (out, mask_UT) = model.device, _read_prompts(model, prompts, how)
+    cache, slots = cache_of(out), max(counts)
+    prompt_B = torch.repeat_interleave(torch.arange(len(prompts), device=device), torch.tensor(counts, device=device))
+    slot_B = torch.cat([torch.arange(count, device=device) for count in counts])
+    before_UGT = blocked(mask_UT > 0)[:, None, :].expand(-1, slots, -1)
+    own_UGG = blocked(torch.eye(slots, device=device) > 0).expand(len(prompts), -1, -1)
+    logits_BV, chooser = out.logits[prompt_B, -1], _Chooser(row_seeds, how, device)
+    replies: list[list[int]] = [[] for _ in row_seeds]
+    logps: list[list[float]] = [[] for _ in row_seeds]
+    open_ = list(range(len(row_seeds)))
+    for length in range(1, how.limit + 1):
+        tokens_B, logps_B = chooser(logits_BV[open_], open_)
+        for row, token, logp in zip(open_, tokens_B.tolist(), logps_B.tolist(), strict=True):
+            replies[row].append(token)
+            logps[row].append(logp)
+        open_ = [row for row in open_ if replies[row][-1] not in how.ends]
+        if length == how.limit or not open_:
+            break
+        tokens_UG = torch.full((len(prompts), slots), how.padding, device=device)
+        tokens_UG[prompt_B, slot_B] = torch.tensor([reply[-1] for reply in replies], device=device)
+        told = {
+            "attention_mask": torch.cat([before_UGT, *[own_UGG] * length], dim=-1)[:, None],
+            "position_ids": (mask_UT.sum(-1) + length - 1)[:, None].expand(-1, slots),
+            **going_on(cache),
+        }
+        logits_BV = model(input_ids=tokens_UG, use_cache=True, **told).logits[prompt_B, slot_B]
+    return replies, logps
+
+
+def _draw(
+    model: Any, prompts: list[list[int]], counts: list[int], row_seeds: Sequence[int], how: Drawing
+) -> tuple[list[list[int]], list[list[float]]]:
+    device, (out, mask_UT) = model.device, _read_prompts(model, prompts, how)
     source_B = torch.repeat_interleave(torch.arange(len(prompts), device=device), torch.tensor(counts, device=device))
     cache = cache_of(out)
     cache.batch_select_indices(source_B)
