@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
+from tiny_writers import lessons
 
-from shortlist.training.text.lesson_order import places
+from shortlist.rewards.text import CounterfactualNDCG, Reply
+from shortlist.text import PointwiseRating
+from shortlist.training.text.forms import fitted_lessons, whole
+from shortlist.training.text.lesson_order import places, unit_of
 
 
 def steps_of(units, steps, size, seed=0):
@@ -46,3 +50,15 @@ def test_at_most_one_pool_of_a_step_is_cut(sizes, size, seed):
     for step in steps_of(units, 6, size, seed):
         cut = [name for name in set(step) if step.count(name) % min(units.count(name), size)]
         assert len([name for name in cut if units.count(name) <= size]) <= 1
+
+
+def test_each_list_of_a_query_is_a_pool_of_its_own():
+    """A query drawn twice: its lists are not ranked, rewarded or measured as one."""
+    prompt, (one,) = PointwiseRating(), lessons(1)
+    singles = fitted_lessons(prompt, [one, one])
+    assert len(singles) == 6
+    assert len({unit_of(single, 0) for single in singles}) == 2
+    assert [pool.ids for pool in whole(singles)] == [one.ids, one.ids]
+    replies = [Reply(single, "5", prompt.parse("5", single.slate)) for single in singles]
+    both, first = CounterfactualNDCG(k=3).score(replies), CounterfactualNDCG(k=3).score(replies[:3])
+    assert both == first * 2

@@ -141,6 +141,17 @@ def test_a_reply_does_not_depend_on_its_batch(opened, prompts):
     assert drawn(opened, prompts, seeds(7, 4, range(5)))[0] != together
 
 
+def test_side_by_side_the_same_replies_are_drawn(opened, prompts):
+    """Behind one copy of the cache as behind a copy for each, replies that end early and prompts of unlike lengths included."""
+    row_seeds, loose = seeds(7, 3, range(5)), {"limit": 40, "temperature": 4.0, "ends": range(20)}
+    plain, logps = drawn(opened, prompts, row_seeds, **loose)
+    beside, told = drawn(opened, prompts, row_seeds, **loose, share=True)
+    assert beside == plain
+    assert len({len(reply) for reply in plain}) > 1
+    for mine, theirs in zip(told, logps, strict=True):
+        assert mine == pytest.approx(theirs, abs=TOLERANCE)
+
+
 def test_a_reply_ends_with_its_end_or_at_the_limit(opened, prompts):
     replies, logps = drawn(opened, prompts, seeds(0, 5, range(5)), limit=40, temperature=4.0)
     for reply, told in zip(replies, logps, strict=True):
