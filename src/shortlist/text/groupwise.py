@@ -62,16 +62,16 @@ class GroupScores(PromptBase):
 
     def render(self, slate: Slate, /) -> Messages:
         """The query, the passages, the rubric, and the form of the reply."""
-        role, form = _ROLE, (_RUBRIC, _FORM_REASONED if self.reasoning else _FORM)
-        if self.terse:
-            told = f"Score {len(slate)} passages from 0 to {TOP}. Reply with each one's number and its score: [number]score"
-            role, form = _TERSE_ROLE, (told,)
+        role, form = (_TERSE_ROLE, _terse_form(len(slate))) if self.terse else (_ROLE, self._form())
         if self.query_each:
-            return conversation(role, *form, each_asked(slate))
+            return conversation(role, form, each_asked(slate))
         if self.terse:
-            return conversation(role, *form, asked(slate.query), listed(slate), asked(slate.query))
+            return conversation(role, form, asked(slate.query), listed(slate), asked(slate.query))
         here = f"Here are {len(slate)} passages, each with its number in brackets."
-        return conversation(role, asked(slate.query), here, listed(slate), asked(slate.query), *form)
+        return conversation(role, asked(slate.query), here, listed(slate), asked(slate.query), form)
+
+    def _form(self) -> str:
+        return f"{_RUBRIC}\n\n{_FORM_REASONED if self.reasoning else _FORM}"
 
     def parse(self, text: str, slate: Slate, /) -> ScoredJudgement:
         """Scores from 0 to 10; every pair that can be read counts, whatever its neighbours are."""
@@ -108,6 +108,10 @@ class GroupScores(PromptBase):
     def reply_tokens(self, slate: Slate, /) -> int:
         """Up to twelve tokens a passage, and 4,096 for reasoning."""
         return (4096 if self.reasoning else 0) + 32 + 12 * len(slate)
+
+
+def _terse_form(n: int) -> str:
+    return f"Score {n} passages from 0 to {TOP}. Reply with each one's number and its score: [number]score"
 
 
 _FORM = 'Reply with JSON only: the score, an integer, of every passage, in this form: {"[1]": …, "[2]": …}'
