@@ -17,7 +17,7 @@ def words(qwen, tmp_path):
     """Changes that make a tiny recipe of any, and the files."""
     write_lessons(tmp_path / "train.jsonl", lessons(6))
     write_lessons(tmp_path / "dev.jsonl", lessons(1, first=9))
-    told = {**BASE, "model": str(qwen), "llm.train_layers": None, "optimiser.warmup": 0}
+    told = {**BASE, "model": str(qwen), "llm.train_layers": None, "llm.keep_layers": None, "optimiser.warmup": 0}
     files = ["--lessons", str(tmp_path / "train.jsonl"), "--dev", str(tmp_path / "dev.jsonl")]
     return [f"{path}={'null' if value is None else value}" for path, value in told.items()] + files
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import types
 
 import pytest
 import torch
@@ -193,3 +194,15 @@ def test_what_every_reply_is_not_for_is_an_error(qwen, tmp_path):
         recipe(qwen, **{"loss.beta": 0.1, "llm.lora_rank": 2})
     with pytest.raises(InvalidInput, match=r"loss\.advantage=mean"):
         recipe(qwen, **{"loss.advantage": "z_score"})
+    with pytest.raises(InvalidInput, match=r"loss\.kind=dapo"):
+        recipe(qwen, **{"loss.kind": "grpo"})
+    with pytest.raises(InvalidInput, match=r"loss\.entropy needs"):
+        recipe(qwen, **{"sampling.every": False, "sampling.engine": "vllm"})
+
+
+@pytest.mark.parametrize("told", [{"every": [[1]], "entropy": 0.0}, {"every": (), "entropy": 0.1}])
+def test_replies_that_another_engine_draws_have_no_likelihoods_to_go_by(told):
+    trainer = adapter.Reinforcer.__new__(adapter.Reinforcer)
+    trainer.use_vllm, trainer.job = True, types.SimpleNamespace(**told)
+    with pytest.raises(InvalidInput, match="no vLLM, no sharded weights"):
+        trainer._generate_single_turn([[1, 2]])

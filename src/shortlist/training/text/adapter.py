@@ -19,6 +19,7 @@ from trl import DPOConfig, DPOTrainer, GRPOConfig, GRPOTrainer, SFTConfig, SFTTr
 from trl.trainer.utils import add_fused_lm_head, split_tensor_dict
 
 from shortlist.backends.chat_tokens import ChatTokens
+from shortlist.errors import InvalidInput
 from shortlist.training.text.advantages import advantages, expected, with_surprise
 from shortlist.training.text.models import autocast, evaluating
 from shortlist.training.text.packed import packed_logps, target_logps
@@ -126,6 +127,10 @@ class Reinforcer(_InHalf, GRPOTrainer):  # type: ignore[misc, unused-ignore]
 
     def _generate_single_turn(self, prompt_ids: list[list[int]], *rest: Any, **more: Any) -> Any:
         if self.use_vllm or self.is_fsdp_enabled or self.is_deepspeed_enabled:
+            if self.job.every or self.job.entropy:
+                raise InvalidInput(
+                    "sampling.every and loss.entropy need replies drawn here: no vLLM, no sharded weights"
+                )
             return super()._generate_single_turn(prompt_ids, *rest, **more)
         model = self.accelerator.unwrap_model(self.model_wrapped)
         start = self.accelerator.process_index * len(prompt_ids)

@@ -185,17 +185,26 @@ class TextRecipe(RecipeFields):
         draws = self.method == "grpo" or (self.method == "dpo" and self.loss.own_pairs)
         if draws and self.sampling.samples < 2:
             raise InvalidInput(f"sampling.samples is {self.sampling.samples}; replies are compared: give 2 or more")
-        if self.sampling.every and (
-            self.method != "grpo" or self.loss.advantage != "mean" or self.sampling.engine == "vllm"
-        ):
-            raise InvalidInput("sampling.every is for grpo with loss.advantage=mean and sampling.engine=transformers")
+        self._check_likelihoods()
+        rows = self.replies if self.method == "grpo" else self.optimiser.lessons
+        if self.optimiser.micro < rows and rows % self.optimiser.micro:
+            raise InvalidInput(f"optimiser.micro {self.optimiser.micro} does not divide the {rows} rows of a step")
+
+    def _check_likelihoods(self) -> None:
+        """What goes by the likelihoods of replies needs to have them, and a loss that is their mean."""
+        exact = self.method == "grpo" and self.loss.advantage == "mean" and self.loss.kind == "dapo"
+        if self.sampling.every and not (exact and self.sampling.engine == "transformers"):
+            raise InvalidInput(
+                "sampling.every is for grpo with loss.advantage=mean, loss.kind=dapo and sampling.engine=transformers"
+            )
         if self.sampling.every and self.loss.beta and self.llm.lora_rank is not None:
             raise InvalidInput(
                 "sampling.every with loss.beta needs the model before training: set llm.lora_rank to null"
             )
-        rows = self.replies if self.method == "grpo" else self.optimiser.lessons
-        if self.optimiser.micro < rows and rows % self.optimiser.micro:
-            raise InvalidInput(f"optimiser.micro {self.optimiser.micro} does not divide the {rows} rows of a step")
+        if self.loss.entropy and self.sampling.engine == "vllm":
+            raise InvalidInput(
+                "loss.entropy needs the likelihoods of what was drawn: give sampling.engine=transformers"
+            )
 
     @property
     def replies(self) -> int:
