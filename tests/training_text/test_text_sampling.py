@@ -7,6 +7,7 @@ import torch
 from tiny_writers import lessons
 
 from shortlist.text import GroupScores
+from shortlist.training.text import sampling
 from shortlist.training.text.models import autocast, evaluating, open_text_model
 from shortlist.training.text.packed import packed_logps, target_logps
 from shortlist.training.text.recipe import ModelRecipe
@@ -150,6 +151,16 @@ def test_side_by_side_the_same_replies_are_drawn(opened, prompts):
     assert len({len(reply) for reply in plain}) > 1
     for mine, theirs in zip(told, logps, strict=True):
         assert mine == pytest.approx(theirs, abs=TOLERANCE)
+
+
+def test_long_replies_have_a_cache_each(opened, prompts, monkeypatch):
+    """Side by side every reply is attended to by all others, which is for replies that are short beside their prompt."""
+    ways = []
+    for name in ("_draw", "_draw_beside"):
+        monkeypatch.setattr(sampling, name, lambda *_, name=name: (ways.append(name), ([[0]] * 5, [[0.0]] * 5))[1])
+    for limit in (4, 4000):
+        drawn(opened, prompts, seeds(0, 1, range(5)), share=True, limit=limit)
+    assert ways == ["_draw_beside", "_draw"]
 
 
 def test_a_reply_ends_with_its_end_or_at_the_limit(opened, prompts):

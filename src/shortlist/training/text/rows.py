@@ -148,9 +148,8 @@ def hinted(row: dict[str, Any], renderer: Renderer, asked: Asked, target: Target
     """
     labels = list(row["labels"])
     for place, level in zip(renderer.names(asked), levels(target, len(asked.shown)), strict=True):
-        labels[place + 1] = renderer.tokens.label("", str(level))[
-            0
-        ]  # what stands at a place is told from the one before
+        first, *_ = renderer.tokens.label("", str(level))
+        labels[place + 1] = first  # what stands at a place is told from the one before
     return {**row, "labels": labels}
 
 

@@ -23,6 +23,9 @@ _MOST_ROWS = 128
 """Replies drawn at a time; prompts of a group are never read twice for fewer."""
 
 
+_BESIDE = 4
+"""Replies stand side by side where together they are at most so many times as long as their prompt: each step's attention is
+over all of them, which for long replies costs more than a copy of the cache for each."""
 _MOST_TOLD = 256
 """Replies told at a time, where all are."""
 
@@ -63,7 +66,8 @@ def draw(
     logps: list[list[float]] = []
     for batch in _batches(runs):
         ids = [list(prompts[run[0]]) for run in batch]
-        write = _draw_beside if how.share else _draw
+        beside = how.share and max(map(len, batch)) * how.limit <= _BESIDE * max(map(len, ids))
+        write = _draw_beside if beside else _draw
         with torch.no_grad(), autocast(model.device, how.precision):
             drawn = write(model, ids, [len(run) for run in batch], [row_seeds[i] for run in batch for i in run], how)
         replies += drawn[0]
