@@ -1,6 +1,7 @@
 """Rewards of what a reader answers from a reply's choice."""
 
 import dataclasses
+import math
 import sys
 import types
 
@@ -11,10 +12,13 @@ from reward_doubles import Fails, ScriptedReader, knows
 from text_doubles import LISTWISE, SETWISE, SUBSET, Embeds, failed, group, lesson, level, orders, quick, replies, says
 
 from shortlist.backends.base import Completion
-from shortlist.backends.scripted import ScriptedCompleter
+from shortlist.backends.scripted import ScriptedCompleter, ScriptedContinuer
 from shortlist.backends.store import Store
 from shortlist.errors import BudgetSpent, InvalidInput, MissingExtra, UnknownName
+from shortlist.reading.readers import LLMReader
 from shortlist.rewards.text import (
+    AnswerHeld,
+    AnswerLikelihood,
     AnswerReward,
     BertScore,
     Judge,
@@ -23,8 +27,10 @@ from shortlist.rewards.text import (
     ReaderDesk,
     Reply,
     Similarity,
+    Tools,
     Words,
     chosen,
+    make_weighted,
 )
 from shortlist.rewards.text.answers import Answered
 from shortlist.testing.hostile import HOSTILE, long_replies
@@ -284,3 +290,52 @@ def test_wrong_configuration():
     for told in ({"keep": 0}, {"unanswerable": "skip"}):
         with pytest.raises((InvalidInput, UnknownName)):
             reward(knows("a"), **told)
+
+
+# ------------------------------------------------------------------------------------------------ likelihood, words
+
+
+def likely(**told):
+    """A model that finds the gold answer likely where it sees passage c."""
+
+    def levels(question):
+        seen = "text of c" in str(question.messages)
+        return [-1.0 if seen else -3.0] * len(question.labels)
+
+    model = ScriptedContinuer(lambda _: "gold", logprobs=levels)
+    return AnswerLikelihood(desk=ReaderDesk.of(LLMReader(completer=model)), **told)
+
+
+def test_likelihood_of_the_gold_answer_behind_what_was_chosen():
+    told = likely()
+    found = told.score([picks("[3], [1]"), picks("[1]"), picks("[1]"), picks("None"), failed(ASKED, "subset")])
+    # the best gold has two tokens
+    assert found == [pytest.approx(math.exp(-0.5)), *[pytest.approx(math.exp(-1.5))] * 2, 0.0, 0.0]
+    check_text_reward(told, [picks("[3]"), picks("[2]")])
+
+
+def test_a_reader_without_likelihoods_is_an_error():
+    told = AnswerLikelihood(desk=ReaderDesk.of(knows("a")))
+    with pytest.raises(InvalidInput, match="does not tell likelihoods"):
+        told.score([picks("[1]")])
+
+
+def test_whether_a_chosen_passage_holds_the_answer():
+    held = AnswerHeld()
+    of = lesson("xy", answers=("text of x",))
+    assert held.score([picks("[1]", of), picks("[2]", of), picks("None", of), failed(of, "subset")]) == [
+        1.0,
+        0.0,
+        0.0,
+        0.0,
+    ]
+    assert held.score([picks("[1]", UNANSWERABLE)]) == [None]
+    assert AnswerHeld(keep=1).score([orders(of, (1, 0)), orders(of, (0, 1))]) == [0.0, 1.0]
+
+
+def test_recipes_name_them():
+    tools = Tools(desk=ReaderDesk.of(knows("a")))
+    both = make_weighted({"likelihood": 1.0, "has-answer": {"weight": 0.5, "unanswerable": "mask"}}, tools)
+    assert both.weights == {"likelihood": 1.0, "has-answer": 0.5}
+    with pytest.raises(InvalidInput, match="no desk"):
+        make_weighted({"likelihood": 1.0})

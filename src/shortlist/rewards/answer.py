@@ -17,7 +17,7 @@ from shortlist.backends.base import Likelihoods, Question, Scorer
 from shortlist.errors import InvalidInput, UnknownName
 from shortlist.metrics import exact_match, sub_em, token_f1
 from shortlist.reading.base import Answer, Reader
-from shortlist.reading.readers import fit
+from shortlist.reading.readers import LLMReader, fit
 from shortlist.rewards.base import Ledger, Observation, Observed, Prefix
 from shortlist.text.answering import AnswerShort
 from shortlist.types import Status
@@ -196,6 +196,20 @@ class GoldLikelihood(Observed):
         if not seen:
             return 0.0 if answerable else 1.0
         return min(1.0, math.exp(max(seen)))
+
+
+def gold_likelihood(reader: Reader, *, unanswerable: Unanswerable = "abstain") -> GoldLikelihood:
+    """How likely a reader's own model finds the gold answer behind the prompt that it reads by.
+
+    Raises:
+        InvalidInput: the reader tells no likelihoods, or only those of its own replies.
+    """
+    if not isinstance(reader, LLMReader) or not isinstance(reader.completer, Scorer):
+        raise InvalidInput(
+            f"the reader {reader.identity} does not tell likelihoods; leave the likelihood out of the reward (of rrpo: "
+            "reward.likelihood=0), or take another"
+        )
+    return GoldLikelihood(reader.completer, reader.prompt, unanswerable=unanswerable)
 
 
 @dataclass(frozen=True)

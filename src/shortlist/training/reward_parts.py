@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from shortlist.backends.base import Scorer
 from shortlist.errors import InvalidInput
 from shortlist.reading.base import Reader
-from shortlist.reading.readers import LLMReader
-from shortlist.rewards.answer import GoldLikelihood, HoldsAnswer, ReaderReward
+from shortlist.rewards.answer import HoldsAnswer, ReaderReward, gold_likelihood
 from shortlist.rewards.base import PrefixReward
 from shortlist.rewards.cost import PassageCost, TokenCost
 from shortlist.rewards.ranking import PrefixNDCG, PrefixRecall
@@ -22,7 +20,7 @@ def reward_parts(recipe: Recipe, reader: Reader | None, qrels: Qrels) -> list[tu
     makers: Mapping[str, Callable[[], PrefixReward]] = {
         "f1": lambda: ReaderReward(_need(reader), "f1", unanswerable=told.unanswerable),
         "em": lambda: ReaderReward(_need(reader), "em", unanswerable=told.unanswerable),
-        "likelihood": lambda: _likelihood(_need(reader), recipe),
+        "likelihood": lambda: gold_likelihood(_need(reader), unanswerable=told.unanswerable),
         "has_answer": HoldsAnswer,
         "ndcg": lambda: PrefixNDCG(qrels, k=most, name="ndcg"),
         "recall": lambda: PrefixRecall(qrels),
@@ -30,14 +28,6 @@ def reward_parts(recipe: Recipe, reader: Reader | None, qrels: Qrels) -> list[tu
         "token_cost": lambda: TokenCost(scale=told.token_scale, name="token_cost"),
     }
     return [(makers[name](), weight) for name, weight in recipe.weights.items()]
-
-
-def _likelihood(reader: Reader, recipe: Recipe) -> PrefixReward:
-    if not isinstance(reader, LLMReader) or not isinstance(reader.completer, Scorer):
-        raise InvalidInput(
-            f"the reader {recipe.reader} does not tell likelihoods; set reward.likelihood to 0, or take another"
-        )
-    return GoldLikelihood(reader.completer, reader.prompt, unanswerable=recipe.reward.unanswerable)
 
 
 def _need(reader: Reader | None) -> Reader:

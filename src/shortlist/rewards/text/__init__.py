@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shortlist.rewards.text.answers import AnswerReward, ListCost, ReaderDesk, chosen
+from shortlist.rewards.text.answers import AnswerHeld, AnswerLikelihood, AnswerReward, ListCost, ReaderDesk, chosen
 from shortlist.rewards.text.base import Reply, TextReward, WeightedTextReward, grouped, readable, shaped
 from shortlist.rewards.text.format import GroupRankFormat, RearankFormat, ReasonRankFormat, ReplyCost, StatusFormat
 from shortlist.rewards.text.judge import Judge, JudgePrompt
@@ -16,6 +16,8 @@ __all__ = [
     "NDCG",
     "REWARDS",
     "Alignment",
+    "AnswerHeld",
+    "AnswerLikelihood",
     "AnswerReward",
     "BertScore",
     "CounterfactualNDCG",

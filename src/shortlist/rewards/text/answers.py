@@ -11,6 +11,8 @@ gold answer, else 0, and so measures are only asked about answers to answerable 
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
@@ -19,7 +21,14 @@ from typing import Any, NamedTuple, Protocol, Self
 from shortlist.backends.store import Store
 from shortlist.errors import InvalidInput, UnknownName
 from shortlist.reading.base import Reader
-from shortlist.rewards.answer import AnswerObserver, ReaderReward, Unanswerable
+from shortlist.rewards.answer import (
+    AnswerObserver,
+    GoldLikelihood,
+    HoldsAnswer,
+    ReaderReward,
+    Unanswerable,
+    gold_likelihood,
+)
 from shortlist.rewards.base import Prefix, WeightedReward
 from shortlist.rewards.environment import ReaderEnvironment
 from shortlist.rewards.text.base import Reply, readable
@@ -76,18 +85,31 @@ class ReaderDesk:
         seen = self.environment.observations(self.observer, prefixes)
         return [None if told is None else Read(told["text"], told["read"]) for told in seen]
 
+    def likelihoods(self, prefixes: Sequence[Prefix]) -> list[float | None]:
+        """How likely the reader's model finds the gold answer, as :class:`~shortlist.rewards.answer.GoldLikelihood` has it.
+
+        Raises:
+            InvalidInput: the reader tells no likelihoods.
+            BackendError: the reader is dead.
+        """
+        gold, environment = self._gold
+        seen = environment.observations(gold.observer, prefixes)
+        return [None if told is None else gold.judge(prefix, told) for prefix, told in zip(prefixes, seen, strict=True)]
+
+    @functools.cached_property
+    def _gold(self) -> tuple[GoldLikelihood, ReaderEnvironment]:
+        gold = gold_likelihood(self.observer.reader)
+        return gold, dataclasses.replace(self.environment, reward=WeightedReward(((gold, 1.0),)))
+
 
 @dataclass(frozen=True, kw_only=True)
-class AnswerReward:
-    """How good the reader's answer from the chosen passages is, by ``measure``: in [0, 1].
+class ChoiceReward:
+    """What the passages that a reply chose are worth: in [0, 1].
 
     ``keep``: how many passages a reply chooses that does not say (an order, scores); ``None``: all. A reply that does not
-    count is worth 0, and no reading. An answer that cannot be read is worth 0; a reader or judge that did not reply leaves
-    the reply unscored. ``unanswerable="mask"`` leaves questions without gold answers unscored.
+    count is worth 0, and no reading. ``unanswerable="mask"`` leaves questions without gold answers unscored.
     """
 
-    desk: ReaderDesk
-    measure: AnswerMeasure
     name: str
     keep: int | None = None
     strict: bool = True
@@ -122,6 +144,21 @@ class AnswerReward:
         return levels
 
     def _levels(self, prefixes: Sequence[Prefix]) -> list[float | None]:
+        """One level a choice."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnswerReward(ChoiceReward):
+    """How good the reader's answer from the chosen passages is, by ``measure``.
+
+    An answer that cannot be read is worth 0; a reader or judge that did not reply leaves the reply unscored.
+    """
+
+    desk: ReaderDesk
+    measure: AnswerMeasure
+
+    def _levels(self, prefixes: Sequence[Prefix]) -> list[float | None]:
         reads = self.desk.read(prefixes)
         wanted = {i: found for i, (p, read) in enumerate(zip(prefixes, reads, strict=True)) if (found := _due(p, read))}
         distinct = list(dict.fromkeys(wanted.values()))
@@ -130,6 +167,30 @@ class AnswerReward:
             _clipped(told[wanted[i]]) if i in wanted else _settled(prefix, read)
             for i, (prefix, read) in enumerate(zip(prefixes, reads, strict=True))
         ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnswerLikelihood(ChoiceReward):
+    """How likely the reader's model finds the gold answer behind the chosen passages; none chosen: 0.
+
+    It moves where F1 stays at 0, so that the replies of most groups differ. The reader has to run here.
+    """
+
+    desk: ReaderDesk
+    name: str = "likelihood"
+
+    def _levels(self, prefixes: Sequence[Prefix]) -> list[float | None]:
+        return self.desk.likelihoods(prefixes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnswerHeld(ChoiceReward):
+    """Whether a chosen passage holds a gold answer's words, 0 or 1; no model is asked. Without golds it cannot be told."""
+
+    name: str = "has-answer"
+
+    def _levels(self, prefixes: Sequence[Prefix]) -> list[float | None]:
+        return HoldsAnswer().score(prefixes)
 
 
 def chosen(reply: Reply, keep: int | None = None) -> tuple[Document, ...]:

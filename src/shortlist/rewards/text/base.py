@@ -11,9 +11,10 @@ so that failing never pays and failures stay in the denominator.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 from shortlist.data.lessons import Lesson
 from shortlist.errors import InvalidInput
@@ -40,8 +41,31 @@ class TextReward(Reward[Reply], Protocol):
     """Scores replies, all of a step at once."""
 
 
+@runtime_checkable
+class PassageReward(TextReward, Protocol):
+    """A reward that knows what each passage's score in a reply is worth."""
+
+    def credit(self, replies: Sequence[Reply], /) -> list[list[float] | None]:
+        """One level a passage, by the places of the reply's slate; ``None``: it cannot be scored. ``score`` is their mean."""
+
+
 class WeightedTextReward(WeightedSum[Reply]):
     """A weighted sum of rewards of replies; ``score_parts`` tells every part, to be logged by its name."""
+
+    @property
+    def credits_passages(self) -> bool:
+        """Whether any part knows what single passages are worth."""
+        return any(isinstance(part, PassageReward) for part, _ in self.parts)
+
+    def credit(self, replies: Sequence[Reply], /) -> list[list[float]]:
+        """The weighted credit of each passage, by place, over the parts that know it; empty where one of them has none."""
+        found = [(part.credit(replies), weight) for part, weight in self.parts if isinstance(part, PassageReward)]
+        out: list[list[float]] = []
+        for i in range(len(replies)):
+            told = [(column[i], weight) for column, weight in found]
+            known = [[weight * level for level in levels] for levels, weight in told if levels is not None]
+            out.append([math.fsum(each) for each in zip(*known, strict=True)] if len(known) == len(told) else [])
+        return out
 
 
 Shape: TypeAlias = Callable[[Sequence[float | None]], Sequence[float | None]]

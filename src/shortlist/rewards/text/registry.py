@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from shortlist.backends.base import Completer, Embedder
 from shortlist.errors import InvalidInput, UnknownName
-from shortlist.rewards.text.answers import AnswerReward, ListCost, ReaderDesk
+from shortlist.rewards.text.answers import AnswerHeld, AnswerLikelihood, AnswerReward, ListCost, ReaderDesk
 from shortlist.rewards.text.base import TextReward, WeightedTextReward
 from shortlist.rewards.text.format import GroupRankFormat, RearankFormat, ReasonRankFormat, ReplyCost, StatusFormat
 from shortlist.rewards.text.judge import Judge, JudgePrompt
@@ -81,6 +81,8 @@ REWARDS: Final[Mapping[str, Callable[..., TextReward]]] = {
     "em": _words("em"),
     "f1": _words("f1"),
     "rouge-l": _words("rouge-l"),
+    "likelihood": AnswerLikelihood,
+    "has-answer": AnswerHeld,
     "similarity": _similarity,
     "bertscore": _bertscore,
     "judge": _judge,

@@ -20,13 +20,16 @@ from trl.trainer.utils import add_fused_lm_head, split_tensor_dict
 
 from shortlist.backends.chat_tokens import ChatTokens
 from shortlist.errors import InvalidInput
-from shortlist.training.text.advantages import advantages, expected, with_surprise
+from shortlist.training.text.advantages import advantages, by_passage, expected, owners, spread, with_surprise
 from shortlist.training.text.models import autocast, evaluating
 from shortlist.training.text.packed import packed_logps, target_logps
 from shortlist.training.text.sampling import Drawing, draw, every, seeds
 
 Score = Callable[[Sequence[int], Sequence[str], Sequence[int], Sequence[float]], Sequence[float | None]]
 """Takes the places of lessons, replies, their lengths in tokens and weights, of a whole step; gives what each is worth."""
+
+Credit = Callable[[Sequence[int], Sequence[str]], Sequence[Sequence[float]]]
+"""Takes the places of lessons and replies of a whole step; gives what the score of each passage is worth."""
 
 
 class _InHalf:
@@ -80,7 +83,8 @@ class Job:
     """What reinforcement needs to know beyond TRL's arguments. ``first``: the steps taken before this process began.
 
     ``every``: the ids of all replies that a prompt has, which then stand in place of draws. ``entropy``: the weight of the
-    replies' entropy beside the reward.
+    replies' entropy beside the reward. ``credit``: what each passage's score is worth, by place, of the places of lessons
+    and replies of a step; tokens are then credited by the passage that they score.
     """
 
     tokens: ChatTokens
@@ -96,6 +100,7 @@ class Job:
     reference: Any = None
     every: Sequence[Sequence[int]] = ()
     entropy: float = 0.0
+    credit: Credit | None = None
     drawn: int = field(default=0, init=False)
 
 
@@ -105,6 +110,8 @@ class Reinforcer(_InHalf, GRPOTrainer):  # type: ignore[misc, unused-ignore]
     _buffered_inputs: Any
     _logps: Sequence[float] = ()
     """Of the replies drawn last, by this process; none where another engine drew."""
+    _advantages: Sequence[Any] = ()
+    """Of the replies of the whole step: a number each; with ``job.credit`` what :func:`by_passage` gives."""
     _before: Sequence[float] = ()
     """Theirs by the model before training, where every reply is told and beta asks for it."""
 
@@ -166,14 +173,17 @@ class Reinforcer(_InHalf, GRPOTrainer):  # type: ignore[misc, unused-ignore]
         lengths = gather_object([len(ids) for ids in completion_ids_list])
         logps = gather_object(self._logps or [0.0] * len(lengths))
         weights = [math.exp(logp) if self.job.every else 1.0 for logp in logps]
-        told: list[Any] = [None]
+        told: list[Any] = [None, None]
         if self.accelerator.is_main_process:
-            told = [list(self.job.score(places, texts, lengths, weights))]
-        rewards = broadcast_object_list(told)[0]
+            worth = None if self.job.credit is None else list(self.job.credit(places, texts))
+            told = [list(self.job.score(places, texts, lengths, weights)), worth]
+        rewards, worth = broadcast_object_list(told)
         learnt = with_surprise(rewards, logps, self.job.entropy) if self.job.entropy else rewards
         if self.job.every:
             before = [math.exp(logp) for logp in gather_object(self._before)] if self.job.beta else weights
             self._advantages = expected(learnt, weights, self.job.samples, before=before, beta=self.job.beta)
+        elif worth is not None:
+            self._advantages = by_passage(learnt, worth, self.job.samples)
         else:
             self._advantages = advantages(learnt, self.job.samples, self.job.advantage)
         values = [float("nan") if reward is None else reward for reward in rewards]
@@ -185,9 +195,21 @@ class Reinforcer(_InHalf, GRPOTrainer):  # type: ignore[misc, unused-ignore]
     def _generate_and_score_completions(self, inputs: Any) -> dict[str, Any]:
         drawn: dict[str, Any] = super()._generate_and_score_completions(inputs)
         start = self.accelerator.process_index * len(inputs)
-        mine = self._advantages[start : start + len(inputs)]
+        mine: Sequence[Any] = self._advantages[start : start + len(inputs)]
+        if self.job.credit is not None:
+            mine = self._by_token(drawn["completion_ids"], drawn["completion_mask"], mine)
         drawn["advantages"] = torch.tensor(mine, dtype=torch.float32, device=self.accelerator.device)
         return drawn
+
+    def _by_token(self, ids_BT: torch.Tensor, mask_BT: torch.Tensor, credited: Any) -> list[list[float]]:
+        """One advantage a token of this process's replies, 0 behind their ends."""
+        rows: list[list[float]] = []
+        for row, mask, (at_large, passages) in zip(ids_BT.tolist(), mask_BT.tolist(), credited, strict=True):
+            ids = row[: sum(mask)]
+            pieces = [self.job.tokens.text(self._whole(ids[: end + 1])) for end in range(len(ids))]
+            told = spread(at_large, passages, owners(pieces, len(passages)))
+            rows.append(told + [0.0] * (len(row) - len(told)))
+        return rows
 
     # -------------------------------------------------------------------------------------------- log-probabilities
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -90,6 +91,69 @@ def expected(
     if beta and before is not None:
         told_UG = told_UG + beta * (_shares(before, known_UG) - now_UG)
     return [float(value) for value in (group * told_UG * known_UG).ravel()]
+
+
+def by_passage(
+    rewards: Sequence[float | None], worth: Sequence[Sequence[float]], group: int
+) -> list[tuple[float, tuple[float, ...]]]:
+    """Of each reply, what its tokens at large are credited with, and what those of each passage's score are, by place.
+
+    ``worth``: what each passage's score is worth; ``rewards``: the whole reply's, their mean among its parts. A passage's
+    score is compared with what the other replies to the prompt give *that passage*, and the rest of the reward (its form)
+    by the reply, each against the mean: the noise of the other passages' scores is gone. Where scores of one reply depend on
+    one another this credits the direct effect alone. What could not be scored has 0.
+
+    >>> by_passage([0.5, 0.5], [[1.0, 0.0], [0.0, 1.0]], 2)
+    [(0.0, (0.5, -0.5)), (0.0, (-0.5, 0.5))]
+    """
+    rest = [
+        None if reward is None or not told else reward - sum(told) / len(told)
+        for reward, told in zip(rewards, worth, strict=True)
+    ]
+    at_large = advantages(rest, group, "mean")
+    out: list[tuple[float, tuple[float, ...]]] = []
+    for start in range(0, len(rest), group):
+        known = [worth[i] for i in range(start, start + group) if rest[i] is not None]
+        means_N = np.mean(known, axis=0) if known else np.zeros(0)
+        for i in range(start, start + group):
+            told = () if rest[i] is None else tuple(float(level) for level in np.asarray(worth[i]) - means_N)
+            out.append((at_large[i], told))
+    return out
+
+
+def spread(at_large: float, passages: Sequence[float], owners: Sequence[int | None]) -> list[float]:
+    """One advantage a token: the reply's, and its passage's.
+
+    ``owners``: the place whose score a token is part of. A reply of which no token is (it named nothing) is credited with
+    its passages' mean.
+
+    >>> spread(0.0, (0.5, -0.5), [None, 0, 1])
+    [0.0, 0.5, -0.5]
+    """
+    if not passages:
+        return [at_large] * len(owners)
+    if all(owner is None for owner in owners):
+        return [at_large + sum(passages) / len(passages)] * len(owners)
+    return [at_large + (passages[owner] if owner is not None else 0.0) for owner in owners]
+
+
+_NAME = re.compile(r"\[([0-9]{1,9}+)\]")
+
+
+def owners(pieces: Sequence[str], passages: int) -> list[int | None]:
+    """Of each token of a reply, the place of the passage whose number stands last before it, or in it.
+
+    ``pieces``: the text of the reply up to and with each token. Numbers beyond the ``passages`` of the slate own nothing.
+
+    >>> owners(["[", "[1", "[1]", "[1]7", "[1]7 [", "[1]7 [2", "[1]7 [2]", "[1]7 [2]0"], 2)
+    [0, 0, 0, 0, 1, 1, 1, 1]
+    """
+    names = [(found.start(), int(found[1]) - 1) for found in _NAME.finditer(pieces[-1] if pieces else "")]
+    told: list[int | None] = []
+    for piece in pieces:
+        before = [place for start, place in names if start < len(piece)]
+        told.append(before[-1] if before and 0 <= before[-1] < passages else None)
+    return told
 
 
 def _shares(weights: Sequence[float], known_UG: npt.NDArray[np.bool_]) -> Floats:

@@ -123,6 +123,11 @@ class LossRecipe:
     """How far a step may go."""
 
     advantage: Advantage = say("z_score", "of a reply among those of its lesson; a group of one, or of equals, has 0")
+    credit: Literal["reply", "passage"] = say(
+        "reply",
+        "grpo: what tokens are credited with: the whole reply's reward, or what the score of their passage is worth "
+        "(group-scores with counterfactual-ndcg among the rewards)",
+    )
     kind: Literal["grpo", "dapo", "dr_grpo"] = say(
         "dapo", "how tokens are weighed: by reply, over the step, by the longest reply that is allowed"
     )
@@ -200,6 +205,11 @@ class TextRecipe(RecipeFields):
         if self.sampling.every and self.loss.beta and self.llm.lora_rank is not None:
             raise InvalidInput(
                 "sampling.every with loss.beta needs the model before training: set llm.lora_rank to null"
+            )
+        whole = self.loss.advantage == "mean" and not self.sampling.every and self.reward.shaping is None
+        if self.loss.credit == "passage" and not (self.method == "grpo" and whole):
+            raise InvalidInput(
+                "loss.credit=passage is for grpo with loss.advantage=mean, sampling.every=false and no reward.shaping"
             )
         if self.loss.entropy and self.sampling.engine == "vllm":
             raise InvalidInput(

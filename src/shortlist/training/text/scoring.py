@@ -120,6 +120,10 @@ class StepScorer:
         self.facts["parts"] = {n: weighted_mean([one.parts[n] for one in scored], shares) for n in scored[0].parts}
         return totals if self.shape is None else shaped(replies, _rounded(totals), self.shape)
 
+    def credit(self, places: Sequence[int], texts: Sequence[str]) -> list[list[float]]:
+        """What each passage's score is worth, by place, of the same replies; empty where it cannot be scored."""
+        return self.reward().credit(self.replies(places, texts, [0] * len(texts), [1.0] * len(texts)))
+
     def _told(self, replies: Sequence[Reply], totals: Sequence[float | None]) -> dict[str, Any]:
         kept = [_kept(reply.verdict) for reply in replies]
         counts = Counter(k for k in kept if k is not None)

@@ -181,11 +181,23 @@ def _reinforcer(learning: Learning, control: Control, rest: list[dict[str, Any]]
         first=first,
         every=learning.every() if recipe.sampling.every else (),
         entropy=recipe.loss.entropy,
+        credit=_credit(learning, scorer),
         reference=_reference(learning, control) if recipe.loss.beta else None,
     )
     common = _common(learning, control, args, _columns(rest, "prompt", "lesson"))
     del common["precision"]
     return adapter.Reinforcer(job=job, **common)
+
+
+def _credit(learning: Learning, scorer: StepScorer) -> adapter.Credit | None:
+    if learning.recipe.loss.credit == "reply":
+        return None
+    if not learning.rewarding.reward().credits_passages:
+        raise InvalidInput(
+            f"loss.credit is passage, and no part of the reward {learning.recipe.reward.parts!r} knows what single "
+            "passages are worth: give counterfactual-ndcg, or loss.credit=reply"
+        )
+    return scorer.credit
 
 
 def _common(learning: Learning, control: Control, args: Any, data: Dataset) -> dict[str, Any]:
