@@ -315,9 +315,8 @@ def test_likelihood_of_the_gold_answer_behind_what_was_chosen():
 
 
 def test_a_reader_without_likelihoods_is_an_error():
-    told = AnswerLikelihood(desk=ReaderDesk.of(knows("a")))
     with pytest.raises(InvalidInput, match="does not tell likelihoods"):
-        told.score([picks("[1]")])
+        AnswerLikelihood(desk=ReaderDesk.of(knows("a")))
 
 
 def test_whether_a_chosen_passage_holds_the_answer():
@@ -329,13 +328,12 @@ def test_whether_a_chosen_passage_holds_the_answer():
         0.0,
         0.0,
     ]
-    assert held.score([picks("[1]", UNANSWERABLE)]) == [None]
+    assert held.score([picks("[1]", UNANSWERABLE), failed(UNANSWERABLE, "subset")]) == [None, None]
     assert AnswerHeld(keep=1).score([orders(of, (1, 0)), orders(of, (0, 1))]) == [0.0, 1.0]
 
 
 def test_recipes_name_them():
-    tools = Tools(desk=ReaderDesk.of(knows("a")))
-    both = make_weighted({"likelihood": 1.0, "has-answer": {"weight": 0.5, "unanswerable": "mask"}}, tools)
+    both = make_weighted({"likelihood": 1.0, "has-answer": {"weight": 0.5, "keep": 3}}, Tools(desk=likely().desk))
     assert both.weights == {"likelihood": 1.0, "has-answer": 0.5}
     with pytest.raises(InvalidInput, match="no desk"):
         make_weighted({"likelihood": 1.0})

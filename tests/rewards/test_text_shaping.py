@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from reward_doubles import knows
 from text_doubles import SUBSET, Embeds, failed, lesson, orders, quick, says
 
-from shortlist.backends.scripted import ScriptedCompleter
+from shortlist.backends.scripted import ScriptedCompleter, ScriptedContinuer
 from shortlist.errors import InvalidInput, UnknownName
+from shortlist.reading.readers import LLMReader
 from shortlist.rewards.base import Scored
 from shortlist.rewards.text import (
     NDCG,
@@ -206,7 +206,8 @@ def test_something_is_always_learnt(levels, progress, stages):
 
 # ------------------------------------------------------------------------------------------------ the registry
 
-TOOLS = Tools(desk=ReaderDesk.of(knows("a")), embedder=Embeds(), judge=ScriptedCompleter(lambda ask: "50"))
+READER = LLMReader(completer=ScriptedContinuer(lambda _: "gold", logprobs=lambda asked: [-1.0] * len(asked.labels)))
+TOOLS = Tools(desk=ReaderDesk.of(READER), embedder=Embeds(), judge=ScriptedCompleter(lambda ask: "50"))
 
 
 @pytest.mark.parametrize("kind", [kind for kind in REWARDS if kind != "bertscore"])

@@ -175,7 +175,7 @@ class GoldLikelihood(Observed):
         if not getattr(self.scorer, "whole_labels", True):
             raise InvalidInput(
                 f"{self.scorer.identity} shows only what it would say itself, and not how likely a gold answer is; leave"
-                " the likelihood out (reward.likelihood=0 reward.f1=1), or take a reader that runs here"
+                " the likelihood out (rrpo: reward.likelihood=0 reward.f1=1), or take a reader that runs here"
             )
 
     @property
@@ -206,8 +206,7 @@ def gold_likelihood(reader: Reader, *, unanswerable: Unanswerable = "abstain") -
     """
     if not isinstance(reader, LLMReader) or not isinstance(reader.completer, Scorer):
         raise InvalidInput(
-            f"the reader {reader.identity} does not tell likelihoods; leave the likelihood out of the reward (of rrpo: "
-            "reward.likelihood=0), or take another"
+            f"the reader {reader.identity} does not tell likelihoods; leave the likelihood out of the reward, or take another"
         )
     return GoldLikelihood(reader.completer, reader.prompt, unanswerable=unanswerable)
 

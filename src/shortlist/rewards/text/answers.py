@@ -60,7 +60,9 @@ class Read(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class ReaderDesk:
-    """A reader's answers to chosen passages, each distinct choice read once.
+    """A reader's answers to chosen passages, and how likely it finds the gold answers, each distinct choice read once.
+
+    Answers and likelihoods each have the whole of the environment's budget, and counters of their own.
 
     A reader whose weights change (one that shares the policy's) must change its ``identity`` with them, and needs a new
     desk each time: what was read is known by that name.
@@ -171,13 +173,19 @@ class AnswerReward(ChoiceReward):
 
 @dataclass(frozen=True, kw_only=True)
 class AnswerLikelihood(ChoiceReward):
-    """How likely the reader's model finds the gold answer behind the chosen passages; none chosen: 0.
+    """How likely the reader's model finds the gold answer behind the chosen passages, as
+    :class:`~shortlist.rewards.answer.GoldLikelihood` has it: it moves where F1 stays at 0.
 
-    It moves where F1 stays at 0, so that the replies of most groups differ. The reader has to run here.
+    Raises:
+        InvalidInput: the reader tells no likelihoods; it has to run here.
     """
 
     desk: ReaderDesk
     name: str = "likelihood"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.desk.likelihoods(())
 
     def _levels(self, prefixes: Sequence[Prefix]) -> list[float | None]:
         return self.desk.likelihoods(prefixes)
@@ -188,6 +196,7 @@ class AnswerHeld(ChoiceReward):
     """Whether a chosen passage holds a gold answer's words, 0 or 1; no model is asked. Without golds it cannot be told."""
 
     name: str = "has-answer"
+    unanswerable: Unanswerable = "mask"
 
     def _levels(self, prefixes: Sequence[Prefix]) -> list[float | None]:
         return HoldsAnswer().score(prefixes)

@@ -11,10 +11,9 @@ so that failing never pays and failures stay in the denominator.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias, runtime_checkable
+from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 from shortlist.data.lessons import Lesson
 from shortlist.errors import InvalidInput
@@ -43,29 +42,52 @@ class TextReward(Reward[Reply], Protocol):
 
 @runtime_checkable
 class PassageReward(TextReward, Protocol):
-    """A reward that knows what each passage's score in a reply is worth."""
+    """A reward that knows what each passage's score adds."""
 
     def credit(self, replies: Sequence[Reply], /) -> list[list[float] | None]:
-        """One level a passage, by the places of the reply's slate; ``None``: it cannot be scored. ``score`` is their mean."""
+        """The advantage of each passage's score over those that the group's replies give the passage, by place.
+
+        ``None``: the reply cannot be scored, or does not count.
+        """
+
+
+class Credited(NamedTuple):
+    """What a reply has of rewards that know passages: their ``level``, and what each passage's score adds, by place.
+
+    ``passages`` is empty where the reply cannot be scored, or does not count.
+    """
+
+    level: float
+    passages: tuple[float, ...]
 
 
 class WeightedTextReward(WeightedSum[Reply]):
     """A weighted sum of rewards of replies; ``score_parts`` tells every part, to be logged by its name."""
 
     @property
-    def credits_passages(self) -> bool:
-        """Whether any part knows what single passages are worth."""
+    def knows_passages(self) -> bool:
+        """Whether any part is a :class:`PassageReward`."""
         return any(isinstance(part, PassageReward) for part, _ in self.parts)
 
-    def credit(self, replies: Sequence[Reply], /) -> list[list[float]]:
-        """The weighted credit of each passage, by place, over the parts that know it; empty where one of them has none."""
-        found = [(part.credit(replies), weight) for part, weight in self.parts if isinstance(part, PassageReward)]
-        out: list[list[float]] = []
-        for i in range(len(replies)):
-            told = [(column[i], weight) for column, weight in found]
-            known = [[weight * level for level in levels] for levels, weight in told if levels is not None]
-            out.append([math.fsum(each) for each in zip(*known, strict=True)] if len(known) == len(told) else [])
-        return out
+    def credit(self, replies: Sequence[Reply], /) -> list[Credited]:
+        """The weighted sum over the parts that know passages.
+
+        Raises:
+            InvalidInput: a part gives no level a passage.
+        """
+        levels, sums = [0.0] * len(replies), [[0.0] * len(reply.lesson) for reply in replies]
+        for part, weight in self.parts:
+            if not isinstance(part, PassageReward):
+                continue
+            for i, (level, told) in enumerate(zip(part.score(replies), part.credit(replies), strict=True)):
+                levels[i] += weight * (level or 0.0)
+                if told is not None and len(told) != len(replies[i].lesson):
+                    known = f"{len(told)} passages of {len(replies[i].lesson)}"
+                    raise InvalidInput(f"reward {part.name!r} credits {known}; give a level for each")
+                sums[i] = (
+                    [] if told is None else [one + weight * more for one, more in zip(sums[i], told, strict=False)]
+                )
+        return [Credited(level, tuple(told)) for level, told in zip(levels, sums, strict=True)]
 
 
 Shape: TypeAlias = Callable[[Sequence[float | None]], Sequence[float | None]]

@@ -166,18 +166,14 @@ class CounterfactualNDCG:
         return 0.0, 1.0
 
     def score(self, replies: Sequence[Reply], /) -> list[float | None]:
-        """One level a reply, the mean over its passages; ``None``: its pool holds nothing relevant."""
-        return [None if told is None else math.fsum(told) / len(told) for told in self.credit(replies)]
-
-    def credit(self, replies: Sequence[Reply], /) -> list[list[float] | None]:
-        """What each passage's score is worth, by the passages' places in the reply's slate: each in [0, 1]."""
-        levels: list[list[float] | None] = [None] * len(replies)
+        """One level a reply; ``None``: its pool holds nothing relevant."""
+        levels: list[float | None] = [None] * len(replies)
         for pool in _pools(replies, 0.0, strict=self.strict):
             if not any(entry.grade > 0 for entry in pool.entries):
                 continue
             worth = self._worth(pool)
             for place, told in pool.by_reply():
-                levels[place] = [worth[entry.docid, entry.score] for entry in told]
+                levels[place] = math.fsum(worth[entry.docid, entry.score] for entry in told) / len(told)
         return levels
 
     def _worth(self, pool: _Pool) -> dict[tuple[str, float | None], float]:

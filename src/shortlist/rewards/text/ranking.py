@@ -16,7 +16,7 @@ from typing import ClassVar
 from shortlist.errors import InvalidInput, UnknownName
 from shortlist.metrics.overlap import jensen_shannon, rbo_ties, softmax
 from shortlist.metrics.ranking import GAINS, TieRule, gains_by_rank, ndcg_ties
-from shortlist.rewards.text.base import Reply, readable
+from shortlist.rewards.text.base import Reply, grouped, readable
 from shortlist.rewards.text.gold import Gold, check_gold, check_rel, gold_levels, relevant_places
 from shortlist.rewards.text.heights import heights, scores
 from shortlist.text.groupwise import TOP
@@ -82,7 +82,37 @@ class NDCG(GoldReward):
         return any(gold_levels(reply.lesson, self.gold) or ())
 
     def _level(self, reply: Reply) -> float:
-        return self._ndcg(reply, heights(reply))
+        return self._at(reply, heights(reply))
+
+    def credit(self, replies: Sequence[Reply], /) -> list[list[float] | None]:
+        """What each passage's score adds, by place: the level, less its mean with the scores that the group's replies give
+        *that passage*, all other scores of the reply as they are.
+
+        Their mean over what a policy draws is 0, and so the gradient that they weigh is that of the expected level, without
+        the noise of the other passages' scores: the counterfactual baseline of multi-agent learning (COMA, arXiv 1705.08926),
+        passages for agents. ``None``: it cannot be scored, or does not count.
+        """
+        told: list[list[float] | None] = [None] * len(replies)
+        for places in grouped(replies):
+            known = [i for i in places if self._can(replies[i]) and readable(replies[i].verdict, strict=self.strict)]
+            given = {i: scores(replies[i]) for i in known}
+            for i in known:
+                told[i] = [
+                    self._added(replies[i], place, [given[j][place] for j in known]) for place in range(len(given[i]))
+                ]
+        return told
+
+    def _added(self, reply: Reply, place: int, drawn: Sequence[float]) -> float:
+        height, levels = heights(reply), {}
+        for score in set(drawn):
+            height[place] = -math.inf if math.isnan(score) else score
+            levels[score] = self._at(reply, height)
+        own = scores(reply)[place]
+        return levels[own] - math.fsum(levels[score] for score in drawn) / len(drawn)
+
+    def _at(self, reply: Reply, height: Sequence[float]) -> float:
+        """The level of these heights."""
+        return self._ndcg(reply, height)
 
     def _ndcg(self, reply: Reply, height: Sequence[float]) -> float:
         return ndcg_ties(height, self._gains(reply), self.k, self.ties)
@@ -124,12 +154,12 @@ class RelativeNDCG(NDCG):
     def _failed(self) -> float:
         return self.failed
 
-    def _level(self, reply: Reply) -> float:
-        level, shown = super()._level(reply), self._ndcg(reply, range(len(reply.lesson), 0, -1))
+    def _at(self, reply: Reply, height: Sequence[float]) -> float:
+        level, shown = self._ndcg(reply, height), self._ndcg(reply, range(len(reply.lesson), 0, -1))
         room = 1.0 - shown
         if room < _TINY:
             return 1.0 if level >= shown - _TINY else level - shown
-        return (level - shown) / room
+        return max(-1.0, (level - shown) / room)
 
 
 @dataclass(frozen=True)

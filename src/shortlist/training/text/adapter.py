@@ -20,6 +20,7 @@ from trl.trainer.utils import add_fused_lm_head, split_tensor_dict
 
 from shortlist.backends.chat_tokens import ChatTokens
 from shortlist.errors import InvalidInput
+from shortlist.rewards.text.base import Credited
 from shortlist.training.text.advantages import advantages, by_passage, expected, owners, spread, with_surprise
 from shortlist.training.text.models import autocast, evaluating
 from shortlist.training.text.packed import packed_logps, target_logps
@@ -28,8 +29,8 @@ from shortlist.training.text.sampling import Drawing, draw, every, seeds
 Score = Callable[[Sequence[int], Sequence[str], Sequence[int], Sequence[float]], Sequence[float | None]]
 """Takes the places of lessons, replies, their lengths in tokens and weights, of a whole step; gives what each is worth."""
 
-Credit = Callable[[Sequence[int], Sequence[str]], Sequence[Sequence[float]]]
-"""Takes the places of lessons and replies of a whole step; gives what the score of each passage is worth."""
+Credit = Callable[[Sequence[int], Sequence[str]], Sequence[Credited]]
+"""Takes the places of lessons and replies of a whole step; gives what the score of each passage adds."""
 
 
 class _InHalf:
@@ -83,8 +84,8 @@ class Job:
     """What reinforcement needs to know beyond TRL's arguments. ``first``: the steps taken before this process began.
 
     ``every``: the ids of all replies that a prompt has, which then stand in place of draws. ``entropy``: the weight of the
-    replies' entropy beside the reward. ``credit``: what each passage's score is worth, by place, of the places of lessons
-    and replies of a step; tokens are then credited by the passage that they score.
+    replies' entropy beside the reward. ``credit``: what each passage's score adds; tokens are then credited by the
+    passage that they score.
     """
 
     tokens: ChatTokens
@@ -175,15 +176,15 @@ class Reinforcer(_InHalf, GRPOTrainer):  # type: ignore[misc, unused-ignore]
         weights = [math.exp(logp) if self.job.every else 1.0 for logp in logps]
         told: list[Any] = [None, None]
         if self.accelerator.is_main_process:
-            worth = None if self.job.credit is None else list(self.job.credit(places, texts))
-            told = [list(self.job.score(places, texts, lengths, weights)), worth]
-        rewards, worth = broadcast_object_list(told)
+            credited = None if self.job.credit is None else list(self.job.credit(places, texts))
+            told = [list(self.job.score(places, texts, lengths, weights)), credited]
+        rewards, credited = broadcast_object_list(told)
         learnt = with_surprise(rewards, logps, self.job.entropy) if self.job.entropy else rewards
         if self.job.every:
             before = [math.exp(logp) for logp in gather_object(self._before)] if self.job.beta else weights
             self._advantages = expected(learnt, weights, self.job.samples, before=before, beta=self.job.beta)
-        elif worth is not None:
-            self._advantages = by_passage(learnt, worth, self.job.samples)
+        elif credited is not None:
+            self._advantages = by_passage(learnt, credited, self.job.samples)
         else:
             self._advantages = advantages(learnt, self.job.samples, self.job.advantage)
         values = [float("nan") if reward is None else reward for reward in rewards]

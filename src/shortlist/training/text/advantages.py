@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from shortlist.errors import InvalidInput, UnknownName
+from shortlist.rewards.text.base import Credited
 
 Floats = npt.NDArray[np.float64]
 _EPSILON = 1e-6
@@ -94,47 +95,33 @@ def expected(
 
 
 def by_passage(
-    rewards: Sequence[float | None], worth: Sequence[Sequence[float]], group: int
+    rewards: Sequence[float | None], credited: Sequence[Credited], group: int
 ) -> list[tuple[float, tuple[float, ...]]]:
     """Of each reply, what its tokens at large are credited with, and what those of each passage's score are, by place.
 
-    ``worth``: what each passage's score is worth; ``rewards``: the whole reply's, their mean among its parts. A passage's
-    score is compared with what the other replies to the prompt give *that passage*, and the rest of the reward (its form)
-    by the reply, each against the mean: the noise of the other passages' scores is gone. Where scores of one reply depend on
-    one another this credits the direct effect alone. What could not be scored has 0.
+    At large it is the rest of the reward (its form) against the mean of the group. A reply that does not count is credited
+    with its whole reward at large, one that could not be scored with 0.
 
-    >>> by_passage([0.5, 0.5], [[1.0, 0.0], [0.0, 1.0]], 2)
-    [(0.0, (0.5, -0.5)), (0.0, (-0.5, 0.5))]
+    >>> by_passage([1.5, 0.5], [Credited(1.0, (0.25, -0.25)), Credited(0.5, (0.0, 0.0))], 2)
+    [(0.25, (0.25, -0.25)), (-0.25, (0.0, 0.0))]
     """
-    rest = [
-        None if reward is None or not told else reward - sum(told) / len(told)
-        for reward, told in zip(rewards, worth, strict=True)
+    rest = [None if reward is None else reward - told.level for reward, told in zip(rewards, credited, strict=True)]
+    forms, wholes = advantages(rest, group, "mean"), advantages(rewards, group, "mean")
+    return [
+        (form, told.passages) if told.passages and reward is not None else (whole, ())
+        for form, whole, told, reward in zip(forms, wholes, credited, rewards, strict=True)
     ]
-    at_large = advantages(rest, group, "mean")
-    out: list[tuple[float, tuple[float, ...]]] = []
-    for start in range(0, len(rest), group):
-        known = [worth[i] for i in range(start, start + group) if rest[i] is not None]
-        means_N = np.mean(known, axis=0) if known else np.zeros(0)
-        for i in range(start, start + group):
-            told = () if rest[i] is None else tuple(float(level) for level in np.asarray(worth[i]) - means_N)
-            out.append((at_large[i], told))
-    return out
 
 
-def spread(at_large: float, passages: Sequence[float], owners: Sequence[int | None]) -> list[float]:
-    """One advantage a token: the reply's, and its passage's.
+def spread(at_large: float, passages: Sequence[float], places: Sequence[int | None]) -> list[float]:
+    """One advantage a token: the reply's and its passage's; of a token that is of no passage, the passages' sum.
 
-    ``owners``: the place whose score a token is part of. A reply of which no token is (it named nothing) is credited with
-    its passages' mean.
+    ``places``: of each token, the place of the passage whose score it is part of.
 
-    >>> spread(0.0, (0.5, -0.5), [None, 0, 1])
-    [0.0, 0.5, -0.5]
+    >>> spread(0.0, (0.5, -0.25), [None, 0, 1])
+    [0.25, 0.5, -0.25]
     """
-    if not passages:
-        return [at_large] * len(owners)
-    if all(owner is None for owner in owners):
-        return [at_large + sum(passages) / len(passages)] * len(owners)
-    return [at_large + (passages[owner] if owner is not None else 0.0) for owner in owners]
+    return [at_large + (sum(passages) if place is None else passages[place]) for place in places]
 
 
 _NAME = re.compile(r"\[([0-9]{1,9}+)\]")

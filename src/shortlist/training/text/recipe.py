@@ -125,8 +125,8 @@ class LossRecipe:
     advantage: Advantage = say("z_score", "of a reply among those of its lesson; a group of one, or of equals, has 0")
     credit: Literal["reply", "passage"] = say(
         "reply",
-        "grpo: what tokens are credited with: the whole reply's reward, or what the score of their passage is worth "
-        "(group-scores with counterfactual-ndcg among the rewards)",
+        "grpo: what tokens are credited with: the whole reply's reward, or what the score of their passage adds "
+        "(group-scores without reasoning, with ndcg or relative-ndcg among the rewards)",
     )
     kind: Literal["grpo", "dapo", "dr_grpo"] = say(
         "dapo", "how tokens are weighed: by reply, over the step, by the longest reply that is allowed"
@@ -207,9 +207,11 @@ class TextRecipe(RecipeFields):
                 "sampling.every with loss.beta needs the model before training: set llm.lora_rank to null"
             )
         whole = self.loss.advantage == "mean" and not self.sampling.every and self.reward.shaping is None
-        if self.loss.credit == "passage" and not (self.method == "grpo" and whole):
+        scores = self.prompt.kind == "group-scores" and not self.prompt.reasoning
+        if self.loss.credit == "passage" and not (self.method == "grpo" and whole and scores):
             raise InvalidInput(
-                "loss.credit=passage is for grpo with loss.advantage=mean, sampling.every=false and no reward.shaping"
+                "loss.credit=passage is for grpo of group-scores without reasoning, with loss.advantage=mean, "
+                "sampling.every=false and no reward.shaping"
             )
         if self.loss.entropy and self.sampling.engine == "vllm":
             raise InvalidInput(

@@ -15,7 +15,7 @@ from shortlist.data.lessons import Lesson, Target
 from shortlist.errors import InvalidInput
 from shortlist.rerankers.spec import read_options
 from shortlist.rewards.text import Reply, Tools, WeightedTextReward, make_weighted, needs, shaped
-from shortlist.rewards.text.base import Shape
+from shortlist.rewards.text.base import Credited, Shape
 from shortlist.training.text.advantages import flat_share
 from shortlist.training.text.development import FORMAT
 from shortlist.training.text.forms import completion
@@ -120,8 +120,8 @@ class StepScorer:
         self.facts["parts"] = {n: weighted_mean([one.parts[n] for one in scored], shares) for n in scored[0].parts}
         return totals if self.shape is None else shaped(replies, _rounded(totals), self.shape)
 
-    def credit(self, places: Sequence[int], texts: Sequence[str]) -> list[list[float]]:
-        """What each passage's score is worth, by place, of the same replies; empty where it cannot be scored."""
+    def credit(self, places: Sequence[int], texts: Sequence[str]) -> list[Credited]:
+        """What the passages' scores add, of the same replies."""
         return self.reward().credit(self.replies(places, texts, [0] * len(texts), [1.0] * len(texts)))
 
     def _told(self, replies: Sequence[Reply], totals: Sequence[float | None]) -> dict[str, Any]:

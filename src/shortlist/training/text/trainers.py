@@ -192,10 +192,10 @@ def _reinforcer(learning: Learning, control: Control, rest: list[dict[str, Any]]
 def _credit(learning: Learning, scorer: StepScorer) -> adapter.Credit | None:
     if learning.recipe.loss.credit == "reply":
         return None
-    if not learning.rewarding.reward().credits_passages:
+    if not learning.rewarding.reward().knows_passages:
         raise InvalidInput(
             f"loss.credit is passage, and no part of the reward {learning.recipe.reward.parts!r} knows what single "
-            "passages are worth: give counterfactual-ndcg, or loss.credit=reply"
+            "passages add: give ndcg or relative-ndcg, or loss.credit=reply"
         )
     return scorer.credit
 

@@ -44,6 +44,12 @@ def export(recipe: TextRecipe, lessons: Divided, folder: Path) -> str:
         raise InvalidInput(
             f"reward.shaping is {recipe.reward.shaping!r}, which looks at a group; verl asks reply by reply: set it to null"
         )
+    if recipe.prompt.terse:
+        raise InvalidInput(
+            "prompt.terse replies are not read by the exported module, which knows JSON: set it to false"
+        )
+    if recipe.loss.credit != "reply":
+        raise InvalidInput(f"loss.credit is {recipe.loss.credit}; verl credits whole replies: set it to reply")
     parts = _parts(recipe)
     if folder.exists() and any(folder.iterdir()):
         raise InvalidInput(f"{folder} is not empty; give a new folder")
