@@ -22,7 +22,7 @@ from shortlist.rerankers.cutoffs import NullDocument
 from shortlist.rerankers.designs import DESIGNS
 from shortlist.rerankers.mergers import MERGERS
 from shortlist.rerankers.policies import HopPolicy, LabelPolicy, PairPolicy, TextPolicy
-from shortlist.rerankers.reasoned import ReasonedLabelPolicy
+from shortlist.rerankers.reasoned import ExpectedScorePolicy, ReasonedLabelPolicy
 from shortlist.rerankers.spec import Options, llm_options
 from shortlist.rerankers.strategies import (
     AllPairs,
@@ -36,7 +36,7 @@ from shortlist.rerankers.strategies import (
     Tournament,
     WholeList,
 )
-from shortlist.text.base import EitherPrompt, LabelPrompt, Prompt, PromptBase, ReasonedPrompt
+from shortlist.text.base import EitherPrompt, GradedPrompt, LabelPrompt, Prompt, PromptBase, ReasonedPrompt
 from shortlist.text.groupwise import GroupScores
 from shortlist.text.listwise import Listwise, ListwiseReasoning
 from shortlist.text.pairwise import PairwiseChoice
@@ -104,6 +104,11 @@ class Order:
         """The policy that reads likelihoods behind the reasoning of replies; it checks that the model can."""
         model = cast("Continuer", completer)
         return ReasonedLabelPolicy(prompt=self.fitted(prompt), completer=model, **self._decoding())
+
+    def expecting(self, prompt: GradedPrompt, completer: Completer) -> ExpectedScorePolicy:
+        """The policy that reads expected scores where a reply gives scores; it checks that the model can."""
+        model = cast("Continuer", completer)
+        return ExpectedScorePolicy(prompt=self.fitted(prompt), completer=model, **self._decoding())
 
     def either(self, prompt: EitherPrompt[J], strategy: Strategy[J]) -> Made:
         """Likelihoods or replies are read, as ``read`` says."""
@@ -263,7 +268,10 @@ def listwise(order: Order) -> Made:
 
 @kind("groupwise")
 def groupwise(order: Order) -> Made:
-    """Asks for a score of every passage of a group; groups overlap, repeat, or share ``anchors``."""
+    """Asks for a score of every passage of a group; groups overlap, repeat, or share ``anchors``.
+
+    With ``read=labels`` each score is the expected one where it stands in the reply: no ties, for one more pass.
+    """
     take = order.options
     anchors = take.whole("anchors", 0)
     repeats = take.whole("repeat", 1)
@@ -279,7 +287,8 @@ def groupwise(order: Order) -> Made:
     )
     llm = order.llm()
     prompt = GroupScores(reasoning=take.flag("reasoning", default=False))
-    return Made.of(order.asking(prompt, llm), strategy, llm)
+    policy = order.asking(prompt, llm) if order.reads_text("text") else order.expecting(prompt, llm)
+    return Made.of(policy, strategy, llm)
 
 
 @kind("dynamic")

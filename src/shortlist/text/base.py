@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Protocol, Self
 
 from shortlist.errors import InvalidInput, UnknownName
 from shortlist.text.language import Language
-from shortlist.types import Candidate, Document, J_co, Messages, Query, Slate
+from shortlist.types import Candidate, Document, J_co, Messages, Query, ScoredJudgement, Slate
 
 
 class Prompt(Protocol[J_co]):
@@ -64,6 +64,16 @@ class ReasonedPrompt(EitherPrompt[J_co], Protocol[J_co]):
 
     def opening(self, text: str, /) -> str | None:
         """The reply up to where its label stands; ``None`` if it never comes to one. Total, as ``parse`` is."""
+
+
+class GradedPrompt(Prompt[ScoredJudgement], Protocol):
+    """A prompt whose reply gives each passage a grade, a whole number whose likelihood can be read where it stands."""
+
+    def grades(self, slate: Slate, /) -> tuple[str, ...]:
+        """The whole numbers that there are, as they are written."""
+
+    def openings(self, text: str, slate: Slate, /) -> Mapping[int, str]:
+        """By place, the reply up to where that passage's score stands. Total, as ``parse`` is."""
 
 
 class Writable(Prompt[J_co], Protocol[J_co]):

@@ -19,6 +19,7 @@ from shortlist.types import Messages, ScoredJudgement, Slate, Status
 
 TOP = 10
 """Scores run from 0 to this."""
+INTEGERS = tuple(str(score) for score in range(TOP + 1))
 
 _ROLE = "You grade passages by how well they serve a query; usefulness comes first, relevance second."
 _TERSE_ROLE = "You grade passages."
@@ -91,6 +92,27 @@ class GroupScores(PromptBase):
             return scores
         return written(judgement.reasoning, f"\n```json\n{scores}\n```\n", tag="reason")
 
+    def grades(self, slate: Slate, /) -> tuple[str, ...]:  # noqa: ARG002
+        """The eleven integers that a score is."""
+        return INTEGERS
+
+    def openings(self, text: str, slate: Slate, /) -> dict[int, str]:
+        """By place, the reply up to where that passage's score stands: the one that :meth:`parse` reads.
+
+        Places that have no score in the form asked for are not there. Total, as ``parse`` is.
+        """
+        reply = split_reply(text)
+        start = -1 if reply.answer is None else text.find(reply.answer, reply.start)
+        if reply.answer is None or start < 0:
+            return {}
+        found = _TERSE.finditer(reply.answer) if self.terse else _braces(reply.answer)[0]
+        told: dict[int, str] = {}
+        for pair in found:
+            place = position(integer(pair[1]), len(slate))
+            if place is not None and place not in told and _value(pair[2]) is not None:
+                told[place] = text[: start + pair.start(2) + (pair[2][0] == '"')]
+        return told
+
     def schema(self, slate: Slate, /) -> dict[str, Any]:
         """The JSON schema of the scores alone; a reply that is held to it carries no reasoning (and so counts
         as repaired where reasoning is asked for).
@@ -127,19 +149,17 @@ inside <answer> </answer>, in this form:
 
 def _integers(n: int) -> tuple[Part, ...]:
     """``{"[1]": 5, "[2]": 3}`` with any integers; nothing for nothing."""
-    integers = tuple(str(score) for score in range(TOP + 1))
     parts: list[Part] = []
     for i in range(n):
-        parts += [Said(f'{", " if i else "{"}"{identifier(i)}": '), OneOf(identifier(i), integers)]
+        parts += [Said(f'{", " if i else "{"}"{identifier(i)}": '), OneOf(identifier(i), INTEGERS)]
     return (*parts, Said("}")) if parts else ()
 
 
 def _terse(n: int) -> tuple[Part, ...]:
     """``[1]7 [2]0`` with any integers; nothing for nothing."""
-    integers = tuple(str(score) for score in range(TOP + 1))
     parts: list[Part] = []
     for i in range(n):
-        parts += [Said(f"{' ' if i else ''}{identifier(i)}"), OneOf(identifier(i), integers)]
+        parts += [Said(f"{' ' if i else ''}{identifier(i)}"), OneOf(identifier(i), INTEGERS)]
     return tuple(parts)
 
 
@@ -179,17 +199,23 @@ def _judged(reply: Reply, n: int, pairs: list[tuple[str, str]], problems: tuple[
 
 def _pairs(answer: str) -> tuple[list[tuple[str, str]], tuple[str, ...]]:
     """(identifier, value) pairs of the last braces that hold any, else of lines ``[1]: 5``; with what was wrong."""
+    found, asked_for = _braces(answer)
+    if found:
+        return [(pair[1], pair[2]) for pair in found], () if asked_for else (NOT_ASKED,)
+    lines = (_LINE.fullmatch(line.strip()) for line in answer.split("\n"))
+    return [(found[1], found[2]) for found in lines if found is not None], (NOT_ASKED,)
+
+
+def _braces(answer: str) -> tuple[list[re.Match[str]], bool]:
+    """The pairs of the last braces that hold any, and whether they stand there as asked for."""
     end = len(answer)
     while (start := answer.rfind("{", 0, end)) >= 0:
         close = answer.find("}", start, end)
-        stop = end if close < 0 else close
-        pairs = _PAIR.findall(answer, start + 1, stop)
+        pairs = list(_PAIR.finditer(answer, start + 1, end if close < 0 else close))
         if pairs:
-            asked_for = close >= 0 and _as_asked(answer, start, close)
-            return pairs, () if asked_for else (NOT_ASKED,)
+            return pairs, close >= 0 and _as_asked(answer, start, close)
         end = start
-    lines = (_LINE.fullmatch(line.strip()) for line in answer.split("\n"))
-    return [(found[1], found[2]) for found in lines if found is not None], (NOT_ASKED,)
+    return [], False
 
 
 def _as_asked(answer: str, start: int, close: int) -> bool:

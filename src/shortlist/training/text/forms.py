@@ -62,7 +62,7 @@ def served(recipe: TextRecipe, prompt: PromptBase) -> tuple[str, dict[str, str]]
     if recipe.prompt.reply_tokens is not None:
         options["max_tokens"] = str(recipe.prompt.reply_tokens)
     options |= read_options(recipe.serve, "serve") if recipe.serve else {}
-    if options.get("read") == "labels":
+    if options.get("read") == "labels" and not (reasons(prompt) or isinstance(prompt, GroupScores)):
         options.pop("max_tokens", None)  # nothing is written
     return kind, options
 
