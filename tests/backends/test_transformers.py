@@ -193,7 +193,9 @@ def test_greedy_is_greedy_whatever_the_model_s_folder_wants(folder, tmp_path):
     plain, told = tmp_path / "plain", tmp_path / "told"
     for copy in (plain, told):
         shutil.copytree(folder, copy)
-    (told / "generation_config.json").write_text(json.dumps({"repetition_penalty": 9.0, "no_repeat_ngram_size": 1}))
+    (told / "generation_config.json").write_text(
+        json.dumps({"repetition_penalty": 9.0, "no_repeat_ngram_size": 1, "min_length": 400})
+    )
     replies = [
         [reply.text for reply in TransformersBackend(copy, device="cpu", reuse_prefix=share).complete(ASKS)]
         for copy in (plain, told)

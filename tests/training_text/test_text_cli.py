@@ -29,7 +29,15 @@ def test_imitate_then_reinforce_then_rerank(words, tmp_path, capsys):
     assert told["steps"] == 2
     assert {"reward", "ndcg@10", "format", "kept", "length"} <= told["best"].keys()
     assert (tmp_path / "sft" / "report.html").is_file()
-    grpo = ["train", "grpo", "grouprank-grpo-tiny", *words, f"model={told['checkpoint']}", "reward.parts=1 signs"]
+    grpo = [
+        "train",
+        "grpo",
+        "grouprank-grpo-tiny",
+        *words,
+        f"model={told['checkpoint']}",
+        "reward.parts=1 signs",
+        "loss.credit=reply",
+    ]
     assert shortlist([*grpo, "--output", str(tmp_path / "rl"), "optimiser.steps=1", "dev.every=1"]) == 0
     assert "→" in capsys.readouterr().out
     (ranking,) = open_reranker(str(tmp_path / "rl" / "checkpoints" / "best")).rerank([lessons(1)[0].request])
@@ -57,6 +65,8 @@ def test_export_for_verl(words, tmp_path):
         "grouprank-grpo-tiny",
         *words,
         "reward.parts=1 ndcg",
+        "loss.credit=reply",
+        "prompt.terse=false",
         "--output",
         str(tmp_path / "out"),
     ]

@@ -19,8 +19,11 @@ _UNSPEAKABLE = (
     "this model's tokenizer cannot spell the form that the reply is held to; leave constrain out, or use another model"
 )
 
-_PLAIN = {"repetition_penalty": 1.0, "no_repeat_ngram_size": 0, "min_length": 0, "min_new_tokens": 0}
-"""What a model's folder may ask for and we do not: greedy means the likeliest token."""
+_PLAIN = {"repetition_penalty": 1.0, "no_repeat_ngram_size": 0, "min_new_tokens": 0}
+"""What a model's folder may ask for and we do not: greedy means the likeliest token.
+
+``min_new_tokens`` overrules ``min_length``; to tell both is warned of with every batch.
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,7 +105,9 @@ class GroupScores(PromptBase):
         start = -1 if reply.answer is None else text.find(reply.answer, reply.start)
         if reply.answer is None or start < 0:
             return {}
-        found = _TERSE.finditer(reply.answer) if self.terse else _braces(reply.answer)[0]
+        found = (
+            _TERSE.finditer(reply.answer) if self.terse else _PAIR.finditer(reply.answer, *_braces(reply.answer)[:2])
+        )
         told: dict[int, str] = {}
         for pair in found:
             place = position(integer(pair[1]), len(slate))
@@ -199,23 +201,23 @@ def _judged(reply: Reply, n: int, pairs: list[tuple[str, str]], problems: tuple[
 
 def _pairs(answer: str) -> tuple[list[tuple[str, str]], tuple[str, ...]]:
     """(identifier, value) pairs of the last braces that hold any, else of lines ``[1]: 5``; with what was wrong."""
-    found, asked_for = _braces(answer)
-    if found:
-        return [(pair[1], pair[2]) for pair in found], () if asked_for else (NOT_ASKED,)
+    start, stop, asked_for = _braces(answer)
+    if stop:
+        return _PAIR.findall(answer, start, stop), () if asked_for else (NOT_ASKED,)
     lines = (_LINE.fullmatch(line.strip()) for line in answer.split("\n"))
     return [(found[1], found[2]) for found in lines if found is not None], (NOT_ASKED,)
 
 
-def _braces(answer: str) -> tuple[list[re.Match[str]], bool]:
-    """The pairs of the last braces that hold any, and whether they stand there as asked for."""
+def _braces(answer: str) -> tuple[int, int, bool]:
+    """Where the pairs of the last braces that hold any begin and end, and whether they stand there as asked for."""
     end = len(answer)
     while (start := answer.rfind("{", 0, end)) >= 0:
         close = answer.find("}", start, end)
-        pairs = list(_PAIR.finditer(answer, start + 1, end if close < 0 else close))
-        if pairs:
-            return pairs, close >= 0 and _as_asked(answer, start, close)
+        stop = end if close < 0 else close
+        if _PAIR.search(answer, start + 1, stop):
+            return start + 1, stop, close >= 0 and _as_asked(answer, start, close)
         end = start
-    return [], False
+    return 0, 0, False
 
 
 def _as_asked(answer: str, start: int, close: int) -> bool:
