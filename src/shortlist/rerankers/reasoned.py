@@ -22,7 +22,23 @@ from shortlist.types import J, ScoredJudgement, Slate, Status, Turn, Usage
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReasonedLabelPolicy(TextPolicy[J]):
+class _ContinuedPolicy(TextPolicy[J]):
+    """A policy that reads likelihoods behind its replies, and so needs a model that can."""
+
+    completer: Continuer
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        given: object = self.completer
+        if not isinstance(given, Continuer):
+            raise InvalidInput(
+                f"the backend {getattr(given, 'identity', given)!r} cannot read likelihoods behind a reply that has begun; "
+                "read its replies (read=text), or run the model in this process"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReasonedLabelPolicy(_ContinuedPolicy[J]):
     """Has the model reply as :class:`TextPolicy` does, then reads the likelihoods of all labels where its label stands.
 
     The label in the reply gives way to what the likelihoods say. Reasoning, problems and what it took stay: a reply that
@@ -32,11 +48,6 @@ class ReasonedLabelPolicy(TextPolicy[J]):
     """
 
     prompt: ReasonedPrompt[J]
-    completer: Continuer
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _check_continuer(self.completer)
 
     @property
     def identity(self) -> str:
@@ -73,7 +84,7 @@ def _behind(said: Turn[J], found: Turn[J]) -> Turn[J]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExpectedScorePolicy(TextPolicy[ScoredJudgement]):
+class ExpectedScorePolicy(_ContinuedPolicy[ScoredJudgement]):
     """Has the model reply as :class:`TextPolicy` does, then reads how likely each score was where every score stands.
 
     A passage's score is the expected one, Σ v · Pr(v), behind the scores that the reply gave before it. Integers tie, and
@@ -83,11 +94,6 @@ class ExpectedScorePolicy(TextPolicy[ScoredJudgement]):
     """
 
     prompt: GradedPrompt
-    completer: Continuer
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _check_continuer(self.completer)
 
     @property
     def identity(self) -> str:
@@ -150,11 +156,3 @@ def _weighed(said: Turn[ScoredJudgement], found: Sequence[_Read]) -> Turn[Scored
     errors = [read.error for read in found if read.error is not None]
     usage = Usage.total([said.usage, *(read.usage for read in found)])
     return dataclasses.replace(said, verdict=verdict, usage=usage, error=errors[0] if errors else None)
-
-
-def _check_continuer(given: object) -> None:
-    if not isinstance(given, Continuer):
-        raise InvalidInput(
-            f"the backend {getattr(given, 'identity', given)!r} cannot read likelihoods behind a reply that has begun; "
-            "read its replies (read=text), or run the model in this process"
-        )

@@ -14,6 +14,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, NamedTuple, Protocol, Self
@@ -105,7 +106,7 @@ class ReaderDesk:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ChoiceReward:
+class ChoiceReward(ABC):
     """What the passages that a reply chose are worth: in [0, 1].
 
     ``keep``: how many passages a reply chooses that does not say (an order, scores); ``None``: all. A reply that does not
@@ -145,9 +146,9 @@ class ChoiceReward:
             levels[place] = level
         return levels
 
+    @abstractmethod
     def _levels(self, prefixes: Sequence[Prefix]) -> list[float | None]:
         """One level a choice."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, kw_only=True)
