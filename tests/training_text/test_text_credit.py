@@ -212,6 +212,7 @@ def test_what_it_is_not_for_is_an_error(qwen, tmp_path):
     for told, why in (
         ({"prompt.terse": None}, "verl credits whole replies"),
         ({"loss.credit": "reply"}, r"prompt\.terse"),
+        ({"prompt.terse": None, "loss.credit": "reply", "sampling.constrain": True}, "verl draws freely"),
     ):
         handed = recipe(qwen, **told)
         with pytest.raises(InvalidInput, match=why):

@@ -142,8 +142,10 @@ class Constraints:
 
     def held(self, language: Language | None, budget: int, ends: Sequence[int]) -> Held | None:
         """A row held to the language, if there is one."""
-        if language is None:
-            return None
+        return None if language is None else self.hold(language, budget, ends)
+
+    def hold(self, language: Language, budget: int, ends: Sequence[int]) -> Held:
+        """A row held to the language, at its beginning."""
         if self._vocabulary is None:
             self._vocabulary = Vocabulary(self.tokenizer)
         constraint = self._known.get(language)

@@ -135,9 +135,9 @@ class Reinforcer(_InHalf, GRPOTrainer):  # type: ignore[misc, unused-ignore]
 
     def _generate_single_turn(self, prompt_ids: list[list[int]], *rest: Any, **more: Any) -> Any:
         if self.use_vllm or self.is_fsdp_enabled or self.is_deepspeed_enabled:
-            if self.job.every or self.job.entropy:
+            if self.job.every or self.job.entropy or self.job.drawing.holding:
                 raise InvalidInput(
-                    "sampling.every and loss.entropy need replies drawn here: no vLLM, no sharded weights"
+                    "sampling.every, sampling.constrain and loss.entropy need replies drawn here: no vLLM, no sharded weights"
                 )
             return super()._generate_single_turn(prompt_ids, *rest, **more)
         model = self.accelerator.unwrap_model(self.model_wrapped)
@@ -225,13 +225,13 @@ class Reinforcer(_InHalf, GRPOTrainer):  # type: ignore[misc, unused-ignore]
     ) -> Any:
         with autocast(self.accelerator.device, self.precision):
             if not self.job.packed:
-                told = (model, input_ids, attention_mask, logits_to_keep)
-                return super()._get_per_token_logps_and_entropies(*told, batch_size=batch_size, **more)
+                rows = (model, input_ids, attention_mask, logits_to_keep)
+                return super()._get_per_token_logps_and_entropies(*rows, batch_size=batch_size, **more)
             size = batch_size or len(input_ids)
+            how = self.job.drawing
+            told = {"temperature": self.temperature, "share": how.share, "holding": how.holding}
             parts = [
-                packed_logps(
-                    model, ids, mask, logits_to_keep, temperature=self.temperature, share=self.job.drawing.share
-                )
+                packed_logps(model, ids, mask, logits_to_keep, **told)
                 for ids, mask in zip(input_ids.split(size), attention_mask.split(size), strict=True)
             ]
         return torch.cat([logps for logps, _ in parts]), torch.cat([entropy for _, entropy in parts]), None

@@ -61,6 +61,8 @@ def served(recipe: TextRecipe, prompt: PromptBase) -> tuple[str, dict[str, str]]
         options["scoring"] = prompt.scoring
     if recipe.prompt.reply_tokens is not None:
         options["max_tokens"] = str(recipe.prompt.reply_tokens)
+    if recipe.sampling.constrain and recipe.method != "sft":
+        options["constrain"] = "true"  # as its replies were drawn
     options |= read_options(recipe.serve, "serve") if recipe.serve else {}
     if options.get("read") == "labels" and not (reasons(prompt) or isinstance(prompt, GroupScores)):
         options.pop("max_tokens", None)  # nothing is written

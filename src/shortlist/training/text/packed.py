@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from shortlist.backends.torch_models import cache_of, going_on
+from shortlist.training.text.holding import Allowed, Holding, restricted, told_rows
 
 _WORTH = 16
 """Fewer shared tokens than this are not worth a forward pass of their own."""
@@ -64,11 +65,13 @@ def packed_logps(
     *,
     temperature: float = 1.0,
     share: bool = False,
+    holding: Holding | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Log-probability of each of the last ``reply`` tokens of a row, and the entropy there: both B × ``reply``, float32.
 
     ``ids_BT``: prompts flush right, then replies flush left; ``mask_BT``: 1 where a token counts. Rows with equal prompts
     that stand together are packed. Where the mask is 0 both are 0. ``share``: what all prompts begin with is read once.
+    ``holding``: the probabilities are those among the tokens that may come.
     """
     width = ids_BT.shape[1] - reply
     prompt_BT = torch.where(mask_BT[:, :width] > 0, ids_BT[:, :width], -1)
@@ -95,7 +98,11 @@ def packed_logps(
         logits_to_keep=_before(prompt_UP.shape[1], reply, asked_GD),
         **more,
     ).logits
-    logps_UGC, entropy_UGC = _read(logits_UKV, replies_UGC, asked_GD, temperature)
+    scaled_UKV = logits_UKV.float() / temperature
+    if holding is not None:
+        allowed = _allowed(holding, (prompt_BT, ids_BT[:, width:], mask_BT[:, width:]), (group_B, slot_B), asked_GD)
+        scaled_UKV = restricted(scaled_UKV.flatten(0, 1), allowed).view_as(scaled_UKV)
+    logps_UGC, entropy_UGC = _read(scaled_UKV, replies_UGC, asked_GD)
     known_BC = mask_BT[:, width:]
     return logps_UGC[group_B, slot_B] * known_BC, entropy_UGC[group_B, slot_B] * known_BC
 
@@ -159,11 +166,32 @@ def _before(width: int, reply: int, asked_GD: torch.Tensor) -> torch.Tensor:
     return torch.cat([slot_K.new_tensor([width - 1]), width + slot_K * reply + place_K])
 
 
+def _allowed(
+    holding: Holding,
+    told: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
+    at: tuple[torch.Tensor, torch.Tensor],
+    asked_GD: torch.Tensor,
+) -> list[Allowed | None]:
+    """What may come at each place of :func:`_before`, prompt by prompt: U · K; ``None`` where a reply has no token.
+
+    ``told``: prompts (−1 where there is none), replies and their mask (B × …); ``at``: each row's prompt and slot.
+    """
+    prompt_BT, reply_BC, known_BC = told
+    prompts, replies = told_rows(prompt_BT, prompt_BT >= 0), told_rows(reply_BC, known_BC)
+    places = {place: k for k, place in enumerate(map(tuple, asked_GD.nonzero().tolist()), start=1)}
+    groups = int(at[0].max()) + 1
+    found: list[list[Allowed | None]] = [[None] * (len(places) + 1) for _ in range(groups)]
+    for prompt, reply, group, slot in zip(prompts, replies, at[0].tolist(), at[1].tolist(), strict=True):
+        for c, tokens in enumerate(holding.along(prompt, reply)):
+            found[group][places[slot, c - 1] if c else 0] = tokens
+    return [tokens for row in found for tokens in row]
+
+
 def _read(
-    logits_UKV: torch.Tensor, replies_UGC: torch.Tensor, asked_GD: torch.Tensor, temperature: float
+    scaled_UKV: torch.Tensor, replies_UGC: torch.Tensor, asked_GD: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Of every reply token its log-probability and the entropy there; 0 where none is asked for."""
-    logps_UKV = (logits_UKV.float() / temperature).log_softmax(-1)
+    logps_UKV = scaled_UKV.log_softmax(-1)
     with torch.no_grad():
         entropy_UK = -(logps_UKV.exp() * logps_UKV).sum(-1)
     groups, slots, _ = replies_UGC.shape

@@ -90,6 +90,10 @@ class SamplingRecipe:
     )
     temperature: float = say(1.0, "of the drawing, and of the log-probabilities that are trained", least=POSITIVE)
     top_p: float = say(1.0, "draw from the likeliest tokens that together have this share", least=POSITIVE, most=1)
+    constrain: bool = say(
+        default=False,
+        doc="replies held to the prompt's form, in drawing and learning; the checkpoint then serves with constrain=true",
+    )
     engine: Literal["transformers", "vllm"] = say("transformers", "who draws: this process, or vLLM beside it")
     packed: bool = say(
         default=True, doc="replies of a lesson share one copy of their prompt in the forward pass: several times faster"
@@ -205,6 +209,12 @@ class TextRecipe(RecipeFields):
         if self.sampling.every and self.loss.beta and self.llm.lora_rank is not None:
             raise InvalidInput(
                 "sampling.every with loss.beta needs the model before training: set llm.lora_rank to null"
+            )
+        if self.sampling.constrain and (
+            self.sampling.every or not self.sampling.packed or self.sampling.engine == "vllm"
+        ):
+            raise InvalidInput(
+                "sampling.constrain needs sampling.packed=true, sampling.every=false and sampling.engine=transformers"
             )
         whole = self.loss.advantage == "mean" and not self.sampling.every and self.reward.shaping is None
         scores = self.prompt.kind == "group-scores" and not self.prompt.reasoning

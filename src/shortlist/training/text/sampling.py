@@ -16,6 +16,7 @@ import torch
 from shortlist.backends.torch_generation import left_padded, top_p
 from shortlist.backends.torch_models import cache_of, going_on
 from shortlist.errors import InvalidInput
+from shortlist.training.text.holding import Holding, restricted
 from shortlist.training.text.models import autocast
 from shortlist.training.text.packed import begin, blocked, packed_logps, without_beginning
 
@@ -35,7 +36,7 @@ class Drawing:
     """How to draw. ``ends``: the tokens that end a reply; ``limit``: the most tokens of one.
 
     ``precision``: ``"bfloat16"`` draws in the arithmetic that the replies are then learnt from. ``share``: what prompts
-    all begin with is read once.
+    all begin with is read once. ``holding``: what replies are held to; none: nothing.
     """
 
     limit: int
@@ -45,6 +46,7 @@ class Drawing:
     top_p: float = 1.0
     precision: str = "none"
     share: bool = False
+    holding: Holding | None = None
 
 
 def seeds(seed: int, step: int, rows: Sequence[int]) -> list[int]:
@@ -59,7 +61,8 @@ def draw(
     """One reply a row (ids, with the ending token if it came to it) and each token's log-probability.
 
     Equal prompts that stand together are read once. The log-probabilities are those of the whole softmax at the
-    temperature, as the trainer has them; ``top_p`` below 1 draws from fewer tokens than they speak of.
+    temperature (held replies: of the tokens that may come), as the trainer has them; ``top_p`` below 1 draws from fewer
+    tokens than they speak of.
     """
     runs = [list(run) for _, run in itertools.groupby(range(len(prompts)), key=lambda i: tuple(prompts[i]))]
     replies: list[list[int]] = []
@@ -147,12 +150,13 @@ def _draw_beside(
     slot_B = torch.cat([torch.arange(count, device=device) for count in counts])
     before_UGT = blocked(mask_UT > 0)[:, None, :].expand(-1, slots, -1)
     own_UGG = blocked(torch.eye(slots, device=device) > 0).expand(len(prompts), -1, -1)
-    logits_BV, chooser = out.logits[prompt_B, -1], _Chooser(row_seeds, how, device)
+    logits_BV = out.logits[prompt_B, -1]
+    chooser = _Chooser([prompts[i] for i in prompt_B.tolist()], row_seeds, how, device)
     replies: list[list[int]] = [[] for _ in row_seeds]
     logps: list[list[float]] = [[] for _ in row_seeds]
     open_ = list(range(len(row_seeds)))
     for length in range(1, how.limit + 1):
-        tokens_B, logps_B = chooser(logits_BV[open_], open_)
+        tokens_B, logps_B = chooser(logits_BV[open_], open_, replies)
         for row, token, logp in zip(open_, tokens_B.tolist(), logps_B.tolist(), strict=True):
             replies[row].append(token)
             logps[row].append(logp)
@@ -179,12 +183,12 @@ def _draw(
     cache.batch_select_indices(source_B)
     logits_BV, mask_BT = out.logits[source_B, -1], mask_UT[source_B]
     next_B = mask_UT.sum(-1)[source_B]  # the position of the next token
-    chooser = _Chooser(row_seeds, how, device)
+    chooser = _Chooser([prompts[i] for i in source_B.tolist()], row_seeds, how, device)
     open_B = torch.arange(len(row_seeds), device=device)  # the rows that are not at their end, by number
     replies: list[list[int]] = [[] for _ in row_seeds]
     logps: list[list[float]] = [[] for _ in row_seeds]
     for length in range(1, how.limit + 1):
-        tokens_B, logps_B = chooser(logits_BV, open_B.tolist())
+        tokens_B, logps_B = chooser(logits_BV, open_B.tolist(), replies)
         for row, token, logp in zip(open_B.tolist(), tokens_B.tolist(), logps_B.tolist(), strict=True):
             replies[row].append(token)
             logps[row].append(logp)
@@ -203,14 +207,22 @@ def _draw(
 
 
 class _Chooser:
-    """Draws a token a row by Gumbel noise from the row's own generator."""
+    """Draws a token a row by Gumbel noise from the row's own generator, of those that may come where replies are held."""
 
-    def __init__(self, row_seeds: Sequence[int], how: Drawing, device: Any) -> None:
+    def __init__(self, prompts: Sequence[Sequence[int]], row_seeds: Sequence[int], how: Drawing, device: Any) -> None:
         self._generators = [torch.Generator(device).manual_seed(seed) for seed in row_seeds]
         self._how = how
+        self._held = [] if how.holding is None else [how.holding.begin(prompt) for prompt in prompts]
 
-    def __call__(self, logits_BV: torch.Tensor, rows: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
-        logps_BV = (logits_BV.float() / self._how.temperature).log_softmax(-1)
+    def __call__(
+        self, logits_BV: torch.Tensor, rows: Sequence[int], replies: Sequence[Sequence[int]]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The tokens of these ``rows`` and their log-probabilities; ``replies``: what all rows have said so far."""
+        scaled_BV = logits_BV.float() / self._how.temperature
+        if self._how.holding is not None:
+            allowed = [self._how.holding.next(self._held[row], replies[row]) for row in rows]
+            scaled_BV = restricted(scaled_BV, allowed)
+        logps_BV = scaled_BV.log_softmax(-1)
         noisy = []
         for row, logps_V in zip(rows, logps_BV, strict=True):
             exponential = torch.empty_like(logps_V).exponential_(generator=self._generators[row])

@@ -19,6 +19,7 @@ from shortlist.training.networks import without_adapters
 from shortlist.training.parallel import Processes
 from shortlist.training.text import adapter, rows
 from shortlist.training.text.control import Control
+from shortlist.training.text.holding import Holding
 from shortlist.training.text.lesson_order import places, unit_of
 from shortlist.training.text.models import TextModel
 from shortlist.training.text.pairs import own_pairs, remembered
@@ -84,7 +85,7 @@ class Learning:
         return rows.Rows([row for i, row in enumerate(found.rows) if i not in lost], [*found.left_out, *told])
 
     def _own_pairs(self) -> list[dict[str, Any]]:
-        return own_pairs(self.text, self.renderer, self.scorer(), self.drawing(), seed=self.recipe.seed)
+        return own_pairs(self.text, self.renderer, self.scorer(), self.drawing(self.lessons), seed=self.recipe.seed)
 
     def scorer(self) -> StepScorer:
         """Scores replies by the recipe's reward."""
@@ -92,8 +93,8 @@ class Learning:
         shape = None if told.reward.shaping is None else SHAPES[told.reward.shaping]
         return StepScorer(self.lessons, self.renderer.prompt, self.rewarding.reward, told.sampling.samples, shape)
 
-    def drawing(self) -> Drawing:
-        """How replies are drawn."""
+    def drawing(self, lessons: Sequence[Lesson]) -> Drawing:
+        """How replies to these lessons are drawn."""
         told = self.recipe.sampling
         return Drawing(
             limit=self.limit,
@@ -103,7 +104,15 @@ class Learning:
             top_p=told.top_p,
             precision=self.recipe.llm.autocast,
             share=self.shares,
+            holding=self._holding(lessons) if told.constrain else None,
         )
+
+    def _holding(self, lessons: Sequence[Lesson]) -> Holding:
+        asked = [self.renderer.ask(lesson.slate) for lesson in lessons]
+        told = ((one.ids, self.renderer.prompt.language(one.shown)) for one in asked)
+        languages = {ids: language for ids, language in told if language is not None}
+        constraints, ends = self.text.tokens.constraints, self.text.ends
+        return Holding(constraints=constraints, languages=languages, limit=self.limit, ends=ends)
 
     def every(self) -> list[list[int]]:
         """The ids of all replies that a prompt has; raises :class:`InvalidInput` where they are not so many as samples."""
@@ -171,7 +180,7 @@ def _reinforcer(learning: Learning, control: Control, rest: list[dict[str, Any]]
     job = adapter.Job(
         tokens=learning.text.tokens,
         score=scorer,
-        drawing=learning.drawing(),
+        drawing=learning.drawing([learning.lessons[row["lesson"]] for row in rest]),
         seed=recipe.seed,
         samples=recipe.sampling.samples,
         advantage=recipe.loss.advantage,

@@ -48,6 +48,8 @@ def export(recipe: TextRecipe, lessons: Divided, folder: Path) -> str:
         raise InvalidInput(
             "prompt.terse replies are not read by the exported module, which knows JSON: set it to false"
         )
+    if recipe.sampling.constrain:
+        raise InvalidInput("sampling.constrain holds replies to a form, and verl draws freely: set it to false")
     if recipe.loss.credit != "reply":
         raise InvalidInput(f"loss.credit is {recipe.loss.credit}; verl credits whole replies: set it to reply")
     parts = _parts(recipe)

@@ -1,0 +1,65 @@
+"""Replies held to the prompt's language in training: what may come at each token, in drawing and in learning alike.
+
+What may not come is out of the softmax, so the policy that is drawn from, learnt and served (``constrain=true``) is one: the
+model's, renormalised over the tokens that may come. Where only one may, its log-probability is 0 and nothing is learnt of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from shortlist.backends.torch_constraint import Constraints, Held
+from shortlist.errors import InvalidInput
+from shortlist.text.language import Language
+
+Allowed = Sequence[int]
+"""The ids of the tokens that may come."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Holding:
+    """The languages of prompts, by their ids. ``limit``: the most tokens of a reply; ``ends``: those that end one."""
+
+    constraints: Constraints
+    languages: Mapping[tuple[int, ...], Language]
+    limit: int
+    ends: Sequence[int]
+
+    def begin(self, prompt: Sequence[int]) -> Held:
+        """A reply to this prompt, of which nothing is said yet."""
+        return self.constraints.hold(self.languages[tuple(prompt)], self.limit, self.ends)
+
+    def next(self, held: Held, reply: Sequence[int]) -> Allowed:
+        """What may come behind ``reply``; where the language is said to its end, what ends a reply."""
+        held.follow(reply)
+        found = tuple(self.ends) if held.done else held.allowed()
+        if not found:
+            raise InvalidInput(
+                "the tokenizer has no tokens that go on in the form of this prompt's replies: set sampling.constrain to false"
+            )
+        return found
+
+    def along(self, prompt: Sequence[int], reply: Sequence[int]) -> list[Allowed]:
+        """What could have come in the place of each token of a reply."""
+        held = self.begin(prompt)
+        return [self.next(held, reply[:place]) for place in range(len(reply))]
+
+
+def restricted(logits_NV: torch.Tensor, allowed: Sequence[Allowed | None]) -> torch.Tensor:
+    """The logits, out of reach where a token may not come; ``None``: any may. Finite, so that entropies are."""
+    open_NV = torch.zeros(logits_NV.shape, dtype=torch.bool, device=logits_NV.device)
+    for row, tokens in enumerate(allowed):
+        open_NV[row, slice(None) if tokens is None else torch.tensor(tokens, device=logits_NV.device)] = True
+    return logits_NV.masked_fill(~open_NV, torch.finfo(logits_NV.dtype).min)
+
+
+def told_rows(ids: Any, mask: Any) -> list[list[int]]:
+    """The ids of each row at which the mask is not 0."""
+    return [
+        [token for token, known in zip(row, seen, strict=True) if known]
+        for row, seen in zip(ids.tolist(), mask.tolist(), strict=True)
+    ]
