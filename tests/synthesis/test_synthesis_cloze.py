@@ -7,6 +7,8 @@ import pytest
 from shortlist.errors import InvalidInput
 from shortlist.synthesis.cloze import Cloze
 from shortlist.synthesis.common import Tally
+from shortlist.text import ListwiseReasoning
+from shortlist.training.text.forms import completion
 from shortlist.types import Document
 
 PASSAGES = [Document(id=f"d{i}", text=" ".join(f"w{i}x{j}" for j in range(12 + i))) for i in range(30)] + [
@@ -46,6 +48,15 @@ def test_every_place_and_every_number_of_relevant_ones_comes():
 
 def test_a_seed_makes_the_same_lists_and_a_longer_run_begins_alike():
     assert made(count=5)[0] == made(count=9)[0][:5] != made(count=5, seed=1)[0]
+
+
+def test_targets_reason_where_they_are_asked_to():
+    assert {lesson.target.reasoning for lesson in made(count=20)[0]} == {""}
+    for lesson in made(count=20, reasoning=True)[0]:
+        holds = lesson.target.subset
+        assert lesson.target.reasoning == " ".join(f"[{i + 1}]{10 if i in holds else 0}" for i in range(5))
+        text = completion(ListwiseReasoning(), lesson.target, lesson.slate)
+        assert ListwiseReasoning().parse(text, lesson.slate).order == lesson.target.order
 
 
 @pytest.mark.parametrize("told", [{"size": 1}, {"query": 7}, {"count": 0}, {"several": 1.5}])

@@ -45,6 +45,7 @@ PARSED = [
     GroupScores(terse=True, query_each=True),
     Listwise(query_each=True),
     Listwise(query_each=True, first_stage_scores=True),
+    ListwiseReasoning(query_each=True, first_stage_scores=True),
     Subset(query_each=True, first_stage_scores=True),
     PointwiseRating(query_last=True),
     Subset(),

@@ -12,7 +12,7 @@ from shortlist.data.lessons import Lesson, Target
 from shortlist.errors import InvalidInput
 from shortlist.rerankers.catalog import open_reranker
 from shortlist.rerankers.reasoned import ReasonedLabelPolicy
-from shortlist.text import GroupScores, Listwise, PointwiseRating, Subset
+from shortlist.text import GroupScores, Listwise, ListwiseReasoning, PointwiseRating, Subset
 from shortlist.training.card import CardFacts
 from shortlist.training.text import models
 from shortlist.training.text.development import TextDevelopment
@@ -151,6 +151,7 @@ def test_the_generator_learns_to_answer_from_what_is_kept(opened):
 HINTED = [
     GroupScores(terse=True, query_each=True),
     Listwise(query_each=True, first_stage_scores=True),
+    ListwiseReasoning(query_each=True),
     Subset(query_each=True, passage_tokens=6),
 ]
 

@@ -15,6 +15,7 @@ from shortlist.data.lessons import Lesson, Target
 from shortlist.errors import InvalidInput
 from shortlist.synthesis.common import Tally, generator, slate_of
 from shortlist.synthesis.groups import TOP
+from shortlist.text.messages import identifier
 from shortlist.types import Candidate, Document, Query
 
 
@@ -25,6 +26,7 @@ class Cloze:
     Args:
         count: lists; ``size``: snippets of each; ``words``: of a snippet; ``query``: words of a query.
         several: the share of lists in which a second snippet holds the query, too; ``none``: in which none does.
+        reasoning: targets also reason: they tell each snippet's score, one after another.
     """
 
     count: int = 2000
@@ -33,6 +35,7 @@ class Cloze:
     query: int = 3
     several: float = 0.33
     none: float = 0.05
+    reasoning: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -74,6 +77,7 @@ class Cloze:
                 order=(*best, *(i for i in range(self.size) if not good[i])),
                 scores=tuple(float(TOP * held) for held in good),
                 subset=best,
+                reasoning=" ".join(f"{identifier(i)}{TOP * held}" for i, held in enumerate(good)) * self.reasoning,
             ),
             meta={"id": name, "qid": name, "input_order": "shuffled"},
         )

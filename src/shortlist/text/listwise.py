@@ -64,26 +64,33 @@ class Listwise(PromptBase):
 
 @dataclass(frozen=True, kw_only=True)
 class ListwiseReasoning(PromptBase):
-    """Asks to weigh each passage in ``<think>`` first, then for the order in ``<answer>``."""
+    """Asks to weigh each passage in ``<think>`` first, then for the order in ``<answer>``.
+
+    ``query_each`` says what is wanted first, as :class:`Listwise` does.
+    """
 
     kind: ClassVar[str] = "listwise-reasoning"
     passage_tokens: int = 128
     first_stage_scores: bool = False
+    query_each: bool = False
 
     def render(self, slate: Slate, /) -> Messages:
         """The query, the passages, the query again, and the form of the reply."""
-        return conversation(
+        role = (
             "You are a research librarian who ranks passages for a reader's query. You weigh each passage with care "
-            "before you settle on an order.",
-            asked(slate.query),
-            f"Here are {len(slate)} passages, each with its number in brackets.",
-            listed(slate, scores=self.first_stage_scores),
-            SCORED if self.first_stage_scores else "",
-            asked(slate.query),
+            "before you settle on an order."
+        )
+        form = (
             "First reason inside <think> </think>: say of every passage what it gives the query, and compare them. "
             f"Then give the order of all {len(slate)} passages inside <answer> </answer>, most relevant first, each "
-            f"number once, in this form:\n<think> your reasoning </think>\n<answer> {_FORM} </answer>",
+            f"number once, in this form:\n<think> your reasoning </think>\n<answer> {_FORM} </answer>"
         )
+        hint = SCORED if self.first_stage_scores else ""
+        if self.query_each:
+            return conversation(role, form, hint, each_asked(slate, scores=self.first_stage_scores))
+        here = f"Here are {len(slate)} passages, each with its number in brackets."
+        passages = listed(slate, scores=self.first_stage_scores)
+        return conversation(role, asked(slate.query), here, passages, hint, asked(slate.query), form)
 
     def parse(self, text: str, slate: Slate, /) -> Judgement:
         """The order in the answer; a reply whose reasoning was cut off has none."""

@@ -171,6 +171,10 @@ def cloze(
     size: Annotated[int, typer.Option("--size", min=2, help="Snippets a list.")] = 5,
     words: Annotated[int, typer.Option("--words", min=1, help="Words of a snippet.")] = 6,
     query_words: Annotated[int, typer.Option("--query-words", min=1, help="Words of a query.")] = 3,
+    reasoning: Annotated[
+        bool,
+        typer.Option("--reasoning", help="Targets also reason, for prompts that do: each snippet's score in turn."),
+    ] = False,
     seed: Seed = 0,
     json: options.Json = False,
 ) -> None:
@@ -181,7 +185,7 @@ def cloze(
 
     Example: `shortlist data cloze my-docs --count 2000 --output cloze.jsonl`
     """
-    recipe = Cloze(count=count, size=size, words=words, query=query_words, seed=seed)
+    recipe = Cloze(count=count, size=size, words=words, query=query_words, reasoning=reasoning, seed=seed)
     passages = list(open_passages(corpus).values())
     job = Job("cloze", output, settings_of(recipe), {"corpus": str(corpus), "passages": len(passages)}, {}, json)
     job.write(recipe.lessons(passages, job.tally), count)

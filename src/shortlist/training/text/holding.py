@@ -6,6 +6,7 @@ model's, renormalised over the tokens that may come. Where only one may, its log
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -53,8 +54,14 @@ def restricted(logits_NV: torch.Tensor, allowed: Sequence[Allowed | None]) -> to
     """The logits, out of reach where a token may not come; ``None``: any may. Finite, so that entropies are."""
     open_NV = torch.zeros(logits_NV.shape, dtype=torch.bool, device=logits_NV.device)
     for row, tokens in enumerate(allowed):
-        open_NV[row, slice(None) if tokens is None else torch.tensor(tokens, device=logits_NV.device)] = True
+        open_NV[row, slice(None) if tokens is None else _indices(tuple(tokens), logits_NV.device)] = True
     return logits_NV.masked_fill(~open_NV, torch.finfo(logits_NV.dtype).min)
+
+
+@functools.lru_cache(maxsize=1024)
+def _indices(tokens: tuple[int, ...], device: torch.device) -> torch.Tensor:
+    """In free text nearly all tokens may come, again and again."""
+    return torch.tensor(tokens, device=device)
 
 
 def told_rows(ids: Any, mask: Any) -> list[list[int]]:
