@@ -129,6 +129,14 @@ def test_recipes_come_along_by_name_and_by_path(toy, tmp_path, capsys):
     assert "rrpo-ours" in capsys.readouterr().err
 
 
+def test_half_precision_that_would_be_emulated_is_told_and_left(toy, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("shortlist.training.networks.emulates_half", lambda: True)
+    assert train(toy, tmp_path / "run", "http://nowhere", "--dry-run", "policy.dtype=bfloat16") == 0
+    told = capsys.readouterr()
+    assert "policy.dtype=float32 instead of bfloat16" in told.err
+    assert "dtype: float32" in told.out
+
+
 def test_the_report_can_be_made_of_a_run_that_was_killed(toy, tmp_path, capsys):
     with serve(colour) as server:
         assert train(toy, tmp_path / "run", server.url) == 0

@@ -35,10 +35,11 @@ def recipe(model, method, **changes):
     return TextRecipe.of({**BASE, "model": str(model), "method": method, "name": method, **told})
 
 
-def train(folder, told, *, resume=False, dev=(), on_step=None, data=None):
+def train(folder, told, *, resume=False, dev=(), on_step=None, data=None, **more):
     """Without dev lessons unless they are asked for (``None``: a share): measuring takes longer than learning here."""
     some = lessons(8) if data is None else data
-    run = TextRun(recipe=told, folder=folder, lessons=lessons_of(told, some, dev), on_step=on_step or (lambda *_: None))
+    on_step = on_step or (lambda *_: None)
+    run = TextRun(recipe=told, folder=folder, lessons=lessons_of(told, some, dev), on_step=on_step, **more)
     return train_text(run, resume=resume)
 
 
@@ -178,9 +179,21 @@ def test_a_rater_with_the_query_last_serves_with_shared_beginnings(qwen, tmp_pat
     assert saved["prompt"]["query_last"] is True
 
 
-def test_half_precision_trains_and_samples_in_full(qwen, tmp_path):
+def test_half_precision_trains_and_samples_in_full(qwen, tmp_path, monkeypatch):
+    monkeypatch.setattr("shortlist.training.text.run.emulates_half", lambda: False)
     train(tmp_path / "run", recipe(qwen, "grpo", **MIXED_IF["grpo"], llm__autocast="bfloat16"))
     assert curve(tmp_path / "run")[-1]["norm"] > 0
+    assert "autocast: bfloat16" in (tmp_path / "run" / "recipe.yaml").read_text()
+
+
+def test_half_precision_that_would_be_emulated_is_told_and_left(qwen, tmp_path, monkeypatch):
+    monkeypatch.setattr("shortlist.training.text.run.emulates_half", lambda: True)
+    asked, noted = recipe(qwen, "sft", **MIXED_IF["sft"], llm__autocast="bfloat16"), []
+    train(tmp_path / "asked", asked, note=noted.append)
+    train(tmp_path / "full", recipe(qwen, "sft", **MIXED_IF["sft"], llm__autocast="none"))
+    assert any("llm.autocast=none instead of bfloat16" in words for words in noted)
+    assert "autocast: none" in (tmp_path / "asked" / "recipe.yaml").read_text()
+    assert [row["loss"] for row in curve(tmp_path / "asked")] == [row["loss"] for row in curve(tmp_path / "full")]
 
 
 def test_pairs_of_own_samples(qwen, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
 
@@ -75,7 +76,7 @@ def rrpo(
     from shortlist.training.parallel import leave
     from shortlist.training.recipe import Recipe
 
-    told = Recipe.read(recipe_path(recipe), changes or [])
+    told = _affordable(Recipe.read(recipe_path(recipe), changes or []))
     found = load_data(told, data)
     if dry_run:
         _plan(told, found)
@@ -169,6 +170,16 @@ def _check_run(run: Path, *, resume: bool, processes: Processes) -> None:
         raise InvalidInput(f"{run} holds a run already; go on with --resume, or give another --output")
     if resume and not (run / "recipe.yaml").exists() and processes.first:
         note(f"{run} holds no run to go on with: this one begins")
+
+
+def _affordable(recipe: Recipe) -> Recipe:
+    """The recipe in float32, and so told and recorded, where bfloat16 would only be emulated."""
+    from shortlist.training.networks import EMULATED, emulates_half
+
+    if recipe.policy.dtype == "float32" or not emulates_half():
+        return recipe
+    note(f"{EMULATED}: policy.dtype=float32 instead of {recipe.policy.dtype}")
+    return replace(recipe, policy=replace(recipe.policy, dtype="float32"))
 
 
 def _publish(recipe: Recipe, run: Path, outcome: Outcome, *, as_json: bool) -> None:

@@ -10,7 +10,7 @@ import json
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from shortlist.training.card import CardFacts, Result
 from shortlist.training.development import NDCG, Measured
 from shortlist.training.guards import stopped_by
 from shortlist.training.log import Log
+from shortlist.training.networks import EMULATED, emulates_half
 from shortlist.training.parallel import Processes
 from shortlist.training.progress import Outcome
 from shortlist.training.text.control import Control, OnStep, known
@@ -72,6 +73,7 @@ def train_text(run: TextRun, *, resume: bool = False) -> Outcome:
         MissingExtra: TRL is not installed.
     """
     need_trl()
+    run = _affordable(run)
     processes = Processes(int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1")))
     if processes.first:
         _check_folder(run, resume=resume)
@@ -91,6 +93,14 @@ def need_trl() -> None:
     except ImportError as error:
         raise MissingExtra("trl", "train") from error
     datasets.disable_progress_bars()
+
+
+def _affordable(run: TextRun) -> TextRun:
+    """The run in float32, and so told and recorded, where bfloat16 would only be emulated."""
+    if run.recipe.llm.autocast == "none" or not emulates_half():
+        return run
+    run.note(f"{EMULATED}: llm.autocast=none instead of {run.recipe.llm.autocast}")
+    return replace(run, recipe=replace(run.recipe, llm=replace(run.recipe.llm, autocast="none")))
 
 
 def _train(run: TextRun, processes: Processes, *, resume: bool) -> Outcome:
