@@ -65,12 +65,12 @@ shown() {
 groups-look() { train groups-look sft grouprank-sft-tiny --lessons "$OUT/cloze.jsonl" optimiser.steps=100; }
 groups-sft() {
   train groups-sft sft grouprank-sft-tiny --lessons "$OUT/two.jsonl" --dev "$OUT/dev.jsonl" \
-    "$(last groups-look)" llm.keep_layers=null optimiser.steps=130 dev.every=65 dev.queries=80
+    "$(last groups-look)" llm.keep_layers=null optimiser.steps=90 optimiser.decay=constant dev.every=45 save_every=15
 }
-# groups-rl SEED [LISTS]: lists as shuffled.jsonl, first.jsonl or mixed.jsonl show them
+# groups-rl SEED [LISTS] [CHANGES]: lists as shuffled.jsonl, first.jsonl or mixed.jsonl show them
 groups-rl() {
   train "groups-rl-$1${2:+-$2}" grpo grouprank-grpo-tiny --lessons "$OUT/${2:-shuffled}.jsonl" --dev "$OUT/dev.jsonl" \
-    "$(last groups-sft)" dev.queries=80 seed="$1"
+    "$(last groups-sft)" seed="$1" "${@:3}"
 }
 # the control: as many minutes of imitation in its place
 groups-more() {
@@ -85,7 +85,7 @@ orders-look() {
 }
 orders-rl() {
   train "orders-rl-$1" grpo rearank-tiny --lessons "$OUT/shuffled.jsonl" --dev "$OUT/dev.jsonl" "$(last orders-look)" \
-    dev.queries=80 seed="$1" "${@:2}"
+    seed="$1" "${@:2}"
 }
 think-look() {
   train think-look sft rearank-think-tiny method=sft data.hints=true optimiser.lr=3e-4 optimiser.lessons=8 optimiser.micro=8 \
@@ -99,9 +99,9 @@ think-rl() {
 READER=${READER:-}
 hotpot() {
   local hot=$DATA/hotpotqa-distractor
-  for split in train dev test; do
-    once hot-$split.trec say rerank --reranker cross-encoder:minilm-l12 --data "$hot" --run "$hot/run.trec" --split $split --depth 10 \
-      --output "$OUT/hot-$split.trec"
+  for split in train:400 dev:40 test:100; do
+    once hot-${split%:*}.trec say rerank --reranker cross-encoder:minilm-l12 --data "$hot" --run "$hot/run.trec" --split "${split%:*}" \
+      --limit "${split#*:}" --depth 10 --output "$OUT/hot-${split%:*}.trec"
   done
   for split in train dev; do
     for order in first-stage shuffled; do

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 
 import pytest
 import torch
 from tiny_writers import BASE, lessons
 
+from shortlist.data.lessons import Target
 from shortlist.errors import InvalidInput
 from shortlist.rerankers.catalog import open_reranker
 from shortlist.text import GroupScores, Listwise, ListwiseReasoning
 from shortlist.text.language import Language, Said
 from shortlist.training.log import read_metrics
-from shortlist.training.text.holding import Holding, restricted
+from shortlist.training.text.forms import completion, prompt_of, served
+from shortlist.training.text.holding import Holding, check_room, restricted
 from shortlist.training.text.models import evaluating, open_text_model
 from shortlist.training.text.packed import packed_logps
 from shortlist.training.text.recipe import ModelRecipe, TextRecipe
@@ -57,7 +60,8 @@ def case(request, qwen):
     asked = [some[0]] * 3 + [some[1]] * 2
     languages = {one.ids: prompt.language(one.shown) for one in asked}
     limit, constraints = LIMIT[request.param], opened.tokens.constraints
-    holding = Holding(constraints=constraints, languages=languages, limit=limit, ends=opened.ends)
+    limits = dict.fromkeys(languages, limit)
+    holding = Holding(constraints=constraints, languages=languages, limits=limits, ends=opened.ends)
     how = Drawing(limit=limit, ends=opened.ends, padding=opened.tokens.padding, temperature=0.7, holding=holding)
     return Case(opened, prompt, [one.shown for one in asked], [one.ids for one in asked], how)
 
@@ -103,12 +107,68 @@ def test_the_probabilities_are_the_models_among_what_may_come(case):
 def test_gradients_are_finite_and_reach_only_choices(case):
     replies, _ = case.drawn()
     ids, mask, reply = batch(case, replies)
-    case.opened.model.zero_grad()
     logps, _ = packed_logps(case.opened.model, ids, mask, reply, holding=case.how.holding)
-    logps.sum().backward()
-    grads = [p.grad for p in case.opened.model.parameters() if p.grad is not None]
-    assert all(torch.isfinite(grad).all() for grad in grads)
-    assert any(grad.abs().sum() > 0 for grad in grads)
+    chosen = torch.zeros_like(logps, dtype=torch.bool)
+    for row, (prompt, one) in enumerate(zip(case.prompts, replies, strict=True)):
+        for place, allowed in enumerate(case.how.holding.along(prompt, one)):
+            chosen[row, place] = len(allowed) > 1
+    assert chosen.any()
+    assert not chosen.all()
+    for some, learnt in ((chosen, True), (~chosen, False)):
+        case.opened.model.zero_grad()
+        logps[some].sum().backward(retain_graph=True)
+        grads = [p.grad for p in case.opened.model.parameters() if p.grad is not None]
+        assert all(torch.isfinite(grad).all() for grad in grads)
+        assert any(grad.abs().max() > 1e-6 for grad in grads) is learnt
+
+
+def test_what_is_taught_may_be_said(case):
+    """Imitation comes first: its replies are among those that the form allows, in the room that there is."""
+    renderer = Renderer(case.prompt, case.opened.tokens)
+    for lesson in (lessons(1, 3)[0], lessons(1, 4, first=1)[0]):
+        asked = renderer.ask(lesson.slate)
+        order = tuple(range(len(lesson)))
+        target = Target(order=order, scores=tuple(map(float, order)), subset=order[:1], reasoning="first, the second")
+        taught = renderer.reply(asked, completion(case.prompt, target, asked.shown))
+        for token, allowed in zip(taught, case.how.holding.along(asked.ids, taught), strict=True):
+            assert token in allowed
+
+
+def test_a_reply_ends_where_its_own_room_does(case):
+    """As in serving, where a short list has less room than a long one."""
+    first = tuple(case.prompts[0])
+    limits = {**case.how.holding.limits, first: 9}
+    replies, sampled = case.drawn(holding=dataclasses.replace(case.how.holding, limits=limits))
+    for prompt, reply, told in zip(case.prompts, replies, sampled, strict=True):
+        if tuple(prompt) == first:
+            assert len(reply) == 10
+            assert reply[-1] in case.opened.ends
+            assert told[-1] == 0
+        else:
+            assert len(reply) > 10
+
+
+def test_reasoning_without_room_is_told():
+    (lesson,) = lessons(1, 5)
+    language = ListwiseReasoning().language(lesson.slate)
+    check_room(language, 96)
+    with pytest.raises(InvalidInput, match=r"60 tokens.*prompt\.reply_tokens"):
+        check_room(language, 60)
+    check_room(Listwise().language(lesson.slate), 20)
+
+
+def test_no_end_comes_inside_of_a_thought(qwen):
+    """Not even one that the tokenizer has no name for."""
+    opened = open_text_model(qwen, ModelRecipe())
+    (lesson,) = lessons(1, 3)
+    language = ListwiseReasoning().language(lesson.slate)
+    ends = [*opened.ends, opened.tokens.tokenizer("x", add_special_tokens=False)["input_ids"][0]]
+    held = opened.tokens.constraints.hold(language, 90, ends)
+    held.follow(opened.tokens.tokenizer("<think>\nb", add_special_tokens=False)["input_ids"])
+    assert len(held.allowed()) > 50
+    assert not set(ends) & set(held.allowed())
+    hidden = {place for place, token in opened.tokens.tokenizer.added_tokens_decoder.items() if token.special}
+    assert not hidden & held.constraint.vocabulary.texts.keys()
 
 
 def test_out_of_reach_is_finite():
@@ -125,7 +185,8 @@ def test_a_form_that_the_tokenizer_cannot_say_is_told(qwen):
     held = constraints.hold(Language((Said("yes"),)), 8, opened.ends)
     for place in [place for place, text in held.constraint.vocabulary.texts.items() if text == "y"]:
         del held.constraint.vocabulary.texts[place]
-    holding = Holding(constraints=constraints, languages={(1,): Language((Said("yes"),))}, limit=8, ends=opened.ends)
+    languages = {(1,): Language((Said("yes"),))}
+    holding = Holding(constraints=constraints, languages=languages, limits={(1,): 8}, ends=opened.ends)
     with pytest.raises(InvalidInput, match=r"sampling\.constrain"):
         holding.along((1,), (5,))
 
@@ -161,7 +222,45 @@ def test_a_run_draws_in_form_alone_and_its_checkpoint_serves_so(loss, qwen, tmp_
     assert ranking.status is Status.OK
 
 
-def test_what_cannot_be_held_is_told(qwen):
-    for changes in ({"sampling__packed": False}, {"sampling__engine": "vllm"}, {"sampling__every": True}):
-        with pytest.raises(InvalidInput, match=r"sampling\."):
-            recipe(qwen, **changes)
+def test_the_model_before_training_is_held_too(qwen, tmp_path):
+    """At the first step the divergence from it is none; were it read free, it would not be."""
+    train(tmp_path / "run", recipe(qwen, loss__beta=0.1, optimiser__lessons=2, optimiser__micro=8), lessons(8))
+    first = next(line for line in read_metrics(tmp_path / "run") if line["step"])
+    assert first["kl"] == pytest.approx(0, abs=1e-5)
+
+
+def test_own_pairs_are_drawn_in_form(qwen, tmp_path):
+    told = recipe(qwen, method="dpo", loss__own_pairs=True, sampling__packed=False, reward__parts="1.0 ndcg?k=10")
+    train(tmp_path / "run", told, lessons(8))
+    pairs = [json.loads(line) for line in (tmp_path / "run" / "pairs.jsonl").read_text().splitlines()]
+    assert pairs
+    opened, prompt = open_text_model(qwen, ModelRecipe()), Listwise(passage_tokens=16)
+    for pair in pairs:
+        for ids in (pair["chosen_ids"], pair["rejected_ids"]):
+            said = opened.tokens.text(ids[:-1] if ids[-1] in opened.ends else ids)
+            assert prompt.parse(said, lessons(8)[pair["lesson"]].slate).status is Status.OK
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"sampling__packed": False},
+        {"sampling__engine": "vllm"},
+        {"sampling__every": True, "loss__advantage": "mean", "loss__kind": "dapo"},
+        {"method": "dpo"},
+    ],
+)
+def test_what_cannot_be_held_is_told(changes, qwen):
+    recipe(qwen, **changes, sampling__constrain=False)
+    with pytest.raises(InvalidInput, match=r"sampling\.constrain"):
+        recipe(qwen, **changes)
+
+
+def test_ratings_that_are_not_written_are_not_held():
+    told = TextRecipe.of(
+        {"method": "grpo", "prompt.kind": "pointwise-rating", "serve": "read=labels", "sampling.constrain": True}
+    )
+    assert served(told, prompt_of(told.prompt)) == (
+        "pointwise",
+        {"prompt": "rating", "read": "labels", "scoring": "expected"},
+    )

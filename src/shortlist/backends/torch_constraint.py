@@ -8,12 +8,13 @@ is a token at the worst.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from shortlist.text.language import Language, State
 
+_MOST_STATES = 20_000  # of one language that are remembered
 _ANCHOR = "a"  # a token decodes as itself only behind another: at the very start, some tokenizers drop a blank
 
 
@@ -21,7 +22,8 @@ class Vocabulary:
     """The text of every token as it follows another; without control tokens, which are no part of a reply."""
 
     def __init__(self, tokenizer: Any) -> None:
-        control = set(tokenizer.all_special_ids)
+        added = getattr(tokenizer, "added_tokens_decoder", {})  # control tokens without a name among them: ends, too
+        control = {*tokenizer.all_special_ids, *(place for place, token in added.items() if token.special)}
         anchor = list(tokenizer(_ANCHOR, add_special_tokens=False)["input_ids"])
         before = str(tokenizer.decode(anchor))
         places = [place for place in range(len(tokenizer)) if place not in control]
@@ -34,15 +36,21 @@ class Vocabulary:
         marked = {place for place, text in self.texts.items() if "<" in text or text.startswith("/")}
         self.harmless = tuple(place for place in self.texts if place not in marked)
         """What free text may hold anywhere."""
-        self.marked = tuple(marked)
-        """What may be the beginning of its end."""
-        self._among: dict[frozenset[str], tuple[int, ...]] = {}
+        self.marked = self._by_first(marked)
+        """What may be the beginning of its end, by first sign."""
+        self._among: dict[frozenset[str], dict[str, list[int]]] = {}
 
-    def among(self, signs: frozenset[str]) -> tuple[int, ...]:
-        """The tokens made of these signs alone."""
+    def among(self, signs: frozenset[str]) -> dict[str, list[int]]:
+        """The tokens made of these signs alone, by first sign."""
         if signs not in self._among:
-            self._among[signs] = tuple(place for place, text in self.texts.items() if signs.issuperset(text))
+            self._among[signs] = self._by_first(place for place, text in self.texts.items() if signs.issuperset(text))
         return self._among[signs]
+
+    def _by_first(self, places: Iterable[int]) -> dict[str, list[int]]:
+        found: dict[str, list[int]] = {}
+        for place in places:
+            found.setdefault(self.texts[place][0], []).append(place)
+        return found
 
 
 @dataclass
@@ -59,6 +67,8 @@ class Constraint:
         if self.language.at_free(state) and left <= self.language.left(state) + 1:
             state = self.language.closing(state)
         if state not in self._known:
+            if len(self._known) >= _MOST_STATES:
+                self._known.clear()
             self._known[state] = self._allowed(state)
         return self._known[state]
 
@@ -67,8 +77,10 @@ class Constraint:
         ends = tuple(self.ends) if language.ended(state) else ()
         free = language.at_free(state)
         looked_at = vocabulary.marked if free else vocabulary.among(language.signs)
-        found = tuple(place for place in looked_at if language.step(state, vocabulary.texts[place]) is not None)
-        return (*ends, *(vocabulary.harmless if free else ()), *found)
+        begun = [places for sign, places in looked_at.items() if language.step(state, sign) is not None]
+        texts = vocabulary.texts
+        found = [place for places in begun for place in places if language.step(state, texts[place]) is not None]
+        return (*ends, *(place for place in (*(vocabulary.harmless if free else ()), *found) if place not in self.ends))
 
 
 @dataclass

@@ -238,6 +238,11 @@ class Language:
         later: list[Any] = list(self.parts[state[0] + 1 :])
         return int(part.left(state[1]) + sum(each.left(each.start) for each in later))
 
+    @property
+    def reasons(self) -> bool:
+        """Whether a part of it is free text."""
+        return any(isinstance(part, Free) for part in self.parts)
+
     def at_free(self, state: State) -> bool:
         """Whether any text may stand here."""
         part, inner = self.parts[state[0]], state[1]

@@ -65,7 +65,8 @@ def served(recipe: TextRecipe, prompt: PromptBase) -> tuple[str, dict[str, str]]
         options["constrain"] = "true"  # as its replies were drawn
     options |= read_options(recipe.serve, "serve") if recipe.serve else {}
     if options.get("read") == "labels" and not (reasons(prompt) or isinstance(prompt, GroupScores)):
-        options.pop("max_tokens", None)  # nothing is written
+        for name in ("max_tokens", "constrain"):  # nothing is written
+            options.pop(name, None)
     return kind, options
 
 

@@ -2,6 +2,7 @@
 
 What may not come is out of the softmax, so the policy that is drawn from, learnt and served (``constrain=true``) is one: the
 model's, renormalised over the tokens that may come. Where only one may, its log-probability is 0 and nothing is learnt of it.
+(DPO's own pairs are drawn held; its loss is over the whole softmax.)
 """
 
 from __future__ import annotations
@@ -17,27 +18,30 @@ from shortlist.backends.torch_constraint import Constraints, Held
 from shortlist.errors import InvalidInput
 from shortlist.text.language import Language
 
+_THOUGHT = 16  # tokens: a few words at least
+
 Allowed = Sequence[int]
 """The ids of the tokens that may come."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Holding:
-    """The languages of prompts, by their ids. ``limit``: the most tokens of a reply; ``ends``: those that end one."""
+    """The languages of prompts, by their ids, and the most tokens of a reply to each. ``ends``: the tokens that end one."""
 
     constraints: Constraints
     languages: Mapping[tuple[int, ...], Language]
-    limit: int
+    limits: Mapping[tuple[int, ...], int]
     ends: Sequence[int]
 
     def begin(self, prompt: Sequence[int]) -> Held:
         """A reply to this prompt, of which nothing is said yet."""
-        return self.constraints.hold(self.languages[tuple(prompt)], self.limit, self.ends)
+        ids = tuple(prompt)
+        return self.constraints.hold(self.languages[ids], self.limits[ids], self.ends)
 
     def next(self, held: Held, reply: Sequence[int]) -> Allowed:
-        """What may come behind ``reply``; where the language is said to its end, what ends a reply."""
+        """What may come behind ``reply``; where the language is said to its end, or no room is left, the end alone."""
         held.follow(reply)
-        found = tuple(self.ends) if held.done else held.allowed()
+        found = tuple(self.ends[:1]) if held.done or held.said >= held.budget else held.allowed()
         if not found:
             raise InvalidInput(
                 "the tokenizer has no tokens that go on in the form of this prompt's replies: set sampling.constrain to false"
@@ -48,6 +52,16 @@ class Holding:
         """What could have come in the place of each token of a reply."""
         held = self.begin(prompt)
         return [self.next(held, reply[:place]) for place in range(len(reply))]
+
+
+def check_room(language: Language, limit: int) -> None:
+    """That reasoning has room: it is ended where no more tokens are left than what follows it has signs."""
+    need = language.left(language.start)
+    if language.reasons and limit <= need + _THOUGHT:
+        raise InvalidInput(
+            f"replies have {limit} tokens, and all but the reasoning may need {need}: give prompt.reply_tokens of "
+            f"{need + 2 * _THOUGHT} or more, or set sampling.constrain to false"
+        )
 
 
 def restricted(logits_NV: torch.Tensor, allowed: Sequence[Allowed | None]) -> torch.Tensor:

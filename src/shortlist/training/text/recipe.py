@@ -92,7 +92,8 @@ class SamplingRecipe:
     top_p: float = say(1.0, "draw from the likeliest tokens that together have this share", least=POSITIVE, most=1)
     constrain: bool = say(
         default=False,
-        doc="replies held to the prompt's form, in drawing and learning; the checkpoint then serves with constrain=true",
+        doc="replies held to the prompt's form: of grpo in drawing and learning, of dpo's own pairs in drawing; the checkpoint "
+        "then serves with constrain=true",
     )
     engine: Literal["transformers", "vllm"] = say("transformers", "who draws: this process, or vLLM beside it")
     packed: bool = say(
@@ -210,12 +211,8 @@ class TextRecipe(RecipeFields):
             raise InvalidInput(
                 "sampling.every with loss.beta needs the model before training: set llm.lora_rank to null"
             )
-        if self.sampling.constrain and (
-            self.sampling.every or not self.sampling.packed or self.sampling.engine == "vllm"
-        ):
-            raise InvalidInput(
-                "sampling.constrain needs sampling.packed=true, sampling.every=false and sampling.engine=transformers"
-            )
+        if self.sampling.constrain:
+            self._check_held()
         whole = self.loss.advantage == "mean" and not self.sampling.every and self.reward.shaping is None
         scores = self.prompt.kind == "group-scores" and not self.prompt.reasoning
         if self.loss.credit == "passage" and not (self.method == "grpo" and whole and scores):
@@ -226,6 +223,21 @@ class TextRecipe(RecipeFields):
         if self.loss.entropy and self.sampling.engine == "vllm":
             raise InvalidInput(
                 "loss.entropy needs the likelihoods of what was drawn: give sampling.engine=transformers"
+            )
+
+    def _check_held(self) -> None:
+        """Held replies are drawn here, and learnt where their log-probabilities are ours."""
+        if self.method == "dpo" and not self.loss.own_pairs:
+            raise InvalidInput(
+                "sampling.constrain is for replies that are drawn: set loss.own_pairs to true, or leave it out"
+            )
+        if (
+            self.sampling.every
+            or self.sampling.engine == "vllm"
+            or (self.method == "grpo" and not self.sampling.packed)
+        ):
+            raise InvalidInput(
+                "sampling.constrain needs sampling.packed=true, sampling.every=false and sampling.engine=transformers"
             )
 
     @property

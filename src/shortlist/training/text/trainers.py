@@ -19,7 +19,8 @@ from shortlist.training.networks import without_adapters
 from shortlist.training.parallel import Processes
 from shortlist.training.text import adapter, rows
 from shortlist.training.text.control import Control
-from shortlist.training.text.holding import Holding
+from shortlist.training.text.forms import reply_tokens
+from shortlist.training.text.holding import Holding, check_room
 from shortlist.training.text.lesson_order import places, unit_of
 from shortlist.training.text.models import TextModel
 from shortlist.training.text.pairs import own_pairs, remembered
@@ -108,11 +109,16 @@ class Learning:
         )
 
     def _holding(self, lessons: Sequence[Lesson]) -> Holding:
-        asked = [self.renderer.ask(lesson.slate) for lesson in lessons]
-        told = ((one.ids, self.renderer.prompt.language(one.shown)) for one in asked)
-        languages = {ids: language for ids, language in told if language is not None}
-        constraints, ends = self.text.tokens.constraints, self.text.ends
-        return Holding(constraints=constraints, languages=languages, limit=self.limit, ends=ends)
+        languages, limits, prompt = {}, {}, self.renderer.prompt
+        for lesson in lessons:
+            asked = self.renderer.ask(lesson.slate)
+            language, limit = prompt.language(asked.shown), reply_tokens(self.recipe, prompt, asked.shown)
+            if language is not None:
+                check_room(language, limit)
+                languages[asked.ids], limits[asked.ids] = language, limit
+        return Holding(
+            constraints=self.text.tokens.constraints, languages=languages, limits=limits, ends=self.text.ends
+        )
 
     def every(self) -> list[list[int]]:
         """The ids of all replies that a prompt has; raises :class:`InvalidInput` where they are not so many as samples."""
@@ -180,7 +186,7 @@ def _reinforcer(learning: Learning, control: Control, rest: list[dict[str, Any]]
     job = adapter.Job(
         tokens=learning.text.tokens,
         score=scorer,
-        drawing=learning.drawing([learning.lessons[row["lesson"]] for row in rest]),
+        drawing=learning.drawing([learning.lessons[place] for place in dict.fromkeys(row["lesson"] for row in rest)]),
         seed=recipe.seed,
         samples=recipe.sampling.samples,
         advantage=recipe.loss.advantage,
