@@ -45,6 +45,7 @@ data() {
 two_levels() {
   missing two.jsonl || return 0
   say data bands --data "$OUT/pools" --run "$OUT/train.trec" --split train --band hard=1-10:4 --output "$OUT/two-pools.jsonl"
+  say data bands --data "$OUT/pools" --run "$OUT/train.trec" --split train --band medium=51-100:4 --output "$OUT/easy.jsonl"
   for seed in 0 1 2 3; do
     say data bands --data "$DATA/trec-dl21" --run "$DATA/trec-dl21/run.trec" --rel 2 --band hard=1-10:2 --band medium=11-100:2 \
       --seed $seed --output "$OUT/two-dl21-$seed.jsonl"
@@ -61,11 +62,16 @@ shown() {
   cat "$OUT/$1-pools.jsonl" "$OUT/$1-dl21.jsonl" > "$OUT/$1.jsonl"
 }
 
-# --- groups (GroupRank): snippets (7 min), two levels (16), then reinforcement (12 a seed)
+# --- groups (GroupRank): snippets (15 min), two levels (30 and 10), then reinforcement (25 a seed)
 groups-look() { train groups-look sft grouprank-sft-tiny --lessons "$OUT/cloze.jsonl" optimiser.steps=100; }
-groups-sft() {
-  train groups-sft sft grouprank-sft-tiny --lessons "$OUT/two.jsonl" --dev "$OUT/dev.jsonl" \
+# negatives of BM25's first ten at once: nothing was learnt in 90 steps, and then in ten from easy ones (ranks 51 to 100)
+groups-hard() {
+  train groups-hard sft grouprank-sft-tiny --lessons "$OUT/two.jsonl" --dev "$OUT/dev.jsonl" \
     "$(last groups-look)" llm.keep_layers=null optimiser.steps=90 optimiser.decay=constant dev.every=45 save_every=15
+}
+groups-sft() {
+  train groups-sft sft grouprank-sft-tiny --lessons "$OUT/easy.jsonl" --dev "$OUT/dev.jsonl" \
+    "$(last groups-hard)" llm.keep_layers=null optimiser.steps=30 optimiser.decay=constant dev.every=30 dev.queries=20 save_every=15
 }
 # groups-rl SEED [LISTS] [CHANGES]: lists as shuffled.jsonl, first.jsonl or mixed.jsonl show them
 groups-rl() {
