@@ -95,10 +95,10 @@ orders-rl() {
 }
 think-look() {
   train think-look sft rearank-think-tiny method=sft data.hints=true optimiser.lr=3e-4 optimiser.lessons=8 optimiser.micro=8 \
-    optimiser.steps=70 --lessons "$OUT/clozeR.jsonl" "$(last groups-sft)"
+    optimiser.steps=48 --lessons "$OUT/clozeR.jsonl" "$(last groups-sft)"
 }
 think-rl() {
-  train "think-rl-$1" grpo rearank-think-tiny --lessons "$OUT/shuffled.jsonl" --dev "$OUT/dev.jsonl" "$(last think-look)" seed="$1" "${@:2}"
+  train "think-rl-$1" grpo rearank-think-tiny --lessons "$OUT/shuffled.jsonl" --dev "$OUT/dev.jsonl" "model=$OUT/think-look/checkpoints/best" seed="$1" "${@:2}"
 }
 
 # --- subsets (DynamicRAG): snippets (4 min), gold passages among MiniLM's first five (8), then a reader's rewards
@@ -122,7 +122,7 @@ subsets-look() {
 }
 subsets-sft() {
   train subsets-sft sft dynamicrag-sft-tiny --lessons "$OUT/hot-both.jsonl" --dev "$OUT/hot-dev-first-stage.jsonl" "$(last subsets-look)" \
-    llm.keep_layers=null optimiser.steps=60 dev.every=60
+    llm.keep_layers=null optimiser.steps=30 dev.every=30 dev.queries=20
 }
 # subsets-rl METHOD SEED EXTRA…: grpo or dpo; every reading is kept for the other runs
 subsets-rl() {

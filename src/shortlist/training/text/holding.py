@@ -7,7 +7,6 @@ model's, renormalised over the tokens that may come. Where only one may, its log
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,10 +17,12 @@ from shortlist.backends.torch_constraint import Constraints, Held
 from shortlist.errors import InvalidInput
 from shortlist.text.language import Language
 
-_THOUGHT = 16  # tokens: a few words at least
-
 Allowed = Sequence[int]
 """The ids of the tokens that may come."""
+
+_THOUGHT = 16  # tokens: a few words at least
+_MANY, _MOST_INDICES = 256, 64  # sets of so many tokens are kept as tensors, so many of them
+_INDICES: dict[int, tuple[Allowed, torch.Tensor]] = {}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,14 +69,20 @@ def restricted(logits_NV: torch.Tensor, allowed: Sequence[Allowed | None]) -> to
     """The logits, out of reach where a token may not come; ``None``: any may. Finite, so that entropies are."""
     open_NV = torch.zeros(logits_NV.shape, dtype=torch.bool, device=logits_NV.device)
     for row, tokens in enumerate(allowed):
-        open_NV[row, slice(None) if tokens is None else _indices(tuple(tokens), logits_NV.device)] = True
+        open_NV[row, slice(None) if tokens is None else _indices(tokens, logits_NV.device)] = True
     return logits_NV.masked_fill(~open_NV, torch.finfo(logits_NV.dtype).min)
 
 
-@functools.lru_cache(maxsize=1024)
-def _indices(tokens: tuple[int, ...], device: torch.device) -> torch.Tensor:
-    """In free text nearly all tokens may come, again and again."""
-    return torch.tensor(tokens, device=device)
+def _indices(tokens: Allowed, device: torch.device) -> torch.Tensor:
+    """Nearly all tokens may come in free text, again and again; a constraint then gives one tuple, known here by itself."""
+    if len(tokens) < _MANY:
+        return torch.tensor(tokens, device=device)
+    known = _INDICES.get(id(tokens))
+    if known is None or known[0] is not tokens or known[1].device != device:
+        if len(_INDICES) >= _MOST_INDICES:
+            _INDICES.clear()
+        known = _INDICES[id(tokens)] = (tokens, torch.tensor(tokens, device=device))
+    return known[1]
 
 
 def told_rows(ids: Any, mask: Any) -> list[list[int]]:
