@@ -3,8 +3,8 @@
 #
 #   DATA=folder-of-collections OUT=runs scripts/tiny_runs.sh data groups-look groups-sft "groups-rl 0" …
 #
-# A stage is a function below; one with words behind it is given in quotes. Each takes minutes of one core (its comment says
-# how many of a slow one, beside another job). What exists is not made again. Set OMP_NUM_THREADS and taskset to run two side by side.
+# A stage is a function below; one with words behind it is given in quotes. The minutes told are of one slow core (no AVX-512)
+# beside another job; stages without were run on a faster machine only, or not yet. What exists is not made again. Set OMP_NUM_THREADS and taskset to run two side by side.
 set -euo pipefail
 : "${DATA:?a folder of collections in BEIR\'s layout}" "${OUT:?where data and runs go}"
 BIN=${BIN:-$(dirname "$0")/../.venv/bin}
@@ -20,13 +20,13 @@ once() { ! missing "$1" || "${@:2}"; }
 train() {
   local name=$1 method=$2 recipe=$3; shift 3
   if missing "$name/results.json"; then
-    local resume=(); missing "$name/checkpoints" || resume=(--resume)
+    local resume=(); missing "$name/recipe.yaml" || resume=(--resume)
     say train "$method" "$recipe" --output "$OUT/$name" "${resume[@]}" "$@"
   fi
 }
 last() { echo "model=$OUT/$1/checkpoints/last"; }
 
-# --- lists (8 min): pools of six collections and TREC DL 2021; dev and test queries apart
+# --- lists (2 min): pools of six collections and TREC DL 2021; dev and test queries apart
 data() {
   once pools/corpus.jsonl "$BIN/python" "$HERE/pools.py" "$DATA" --output "$OUT/pools" \
     nq-open-oracle=1600 fiqa-goldpool=600 antique-judged=200 pubmedqa=400 xquad-en=500 wikiqa-test=200
@@ -84,7 +84,7 @@ groups-more() {
     llm.keep_layers=null optimiser.steps=110 optimiser.lr=1e-4 dev.every=110 dev.queries=80 seed=1
 }
 
-# --- orders (REARANK): snippets (7 min), then reinforcement with held draws (14 a seed), or imitation (6)
+# --- orders (REARANK): snippets, then reinforcement; with a thought before the order: snippets (16 min), reinforcement (38)
 orders-look() {
   train orders-look sft rearank-tiny method=sft data.hints=true optimiser.lr=3e-4 optimiser.lessons=8 optimiser.micro=8 \
     optimiser.steps=70 --lessons "$OUT/cloze.jsonl" "$(last groups-sft)"
@@ -93,15 +93,17 @@ orders-rl() {
   train "orders-rl-$1" grpo rearank-tiny --lessons "$OUT/shuffled.jsonl" --dev "$OUT/dev.jsonl" "$(last orders-look)" \
     seed="$1" "${@:2}"
 }
+# (what results.md tells of was cut off at step 48 of a schedule of 70)
 think-look() {
   train think-look sft rearank-think-tiny method=sft data.hints=true optimiser.lr=3e-4 optimiser.lessons=8 optimiser.micro=8 \
     optimiser.steps=48 --lessons "$OUT/clozeR.jsonl" "$(last groups-sft)"
 }
 think-rl() {
-  train "think-rl-$1" grpo rearank-think-tiny --lessons "$OUT/shuffled.jsonl" --dev "$OUT/dev.jsonl" "model=$OUT/think-look/checkpoints/best" seed="$1" "${@:2}"
+  train "think-rl-$1" grpo rearank-think-tiny --lessons "$OUT/shuffled.jsonl" --dev "$OUT/dev.jsonl" \
+    "model=$OUT/think-look/checkpoints/best" seed="$1" "${@:2}"
 }
 
-# --- subsets (DynamicRAG): snippets (4 min), gold passages among MiniLM's first five (8), then a reader's rewards
+# --- subsets (DynamicRAG): snippets (13 min), gold passages among MiniLM's first five (21), then a reader's rewards (52, DPO)
 READER=${READER:-}
 hotpot() {
   local hot=$DATA/hotpotqa-distractor
